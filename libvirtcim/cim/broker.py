@@ -3,17 +3,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from libvirtcim.cim import associations, values
+from libvirtcim.cim.associations import Association, FamilyClasses, Filter, Handler, Hit
+from libvirtcim.cim.errors import (
+    Failed,
+    InvalidParameter,
+    MethodNotAvailable,
+    MethodNotFound,
+    NoSuchProperty,
+    NotFound,
+    NotSupported,
+    TypeMismatch,
+)
 from libvirtcim.cim.objects import (
     Given,
     GivenInstance,
     Instance,
     InstancePath,
+    KeyValue,
     RequestContext,
     Value,
 )
-from libvirtcim.cim.schema import Schema
+from libvirtcim.cim.provider import InstanceProvider, Layout, ProviderRequest, check_reference
+from libvirtcim.cim.schema import ClassInfo, MethodInfo, Schema
+
+NAMES_ONLY: frozenset[str] = frozenset()
 
 
 class Broker:
@@ -25,7 +42,24 @@ class Broker:
     Paths in results carry their namespace; `host` is left to the front end.
     """
 
-    schema: Schema
+    def __init__(
+        self,
+        schema: Schema,
+        providers: Iterable[InstanceProvider[object]],
+        table: Iterable[Association] = (),
+    ) -> None:
+        self.schema = schema
+        self._providers = {
+            name.lower(): provider for provider in providers for name in provider.classes
+        }
+        self._associations = {
+            association.decl.class_name(prefix).lower(): association
+            for association in table
+            for prefix in association.decl.prefixes
+        }
+        self._layouts: dict[str, Layout] = {}
+
+    # --- instances ---------------------------------------------------------------------------
 
     def enumerate_instances(
         self,
@@ -40,13 +74,43 @@ class Broker:
 
         deep=False: only properties that `classname` itself has (DSP0200 5.4.2.11).
         """
-        raise NotImplementedError
+        namespace = self.schema.namespace(namespace)
+        asked = self.schema.get(namespace, classname)
+        shown = properties if deep else _restricted(asked, properties)
+        rows: list[Instance] = []
+        for cls in self.schema.family(namespace, classname):
+            request = self._request(context, cls, namespace, shown)
+            association = self._associations.get(cls.name.lower())
+            if association is not None:
+                rows.extend(
+                    hit.reference(namespace, request.wanted)
+                    for hit in self._all_hits(request, association)
+                )
+            elif (provider := self._providers.get(cls.name.lower())) is not None:
+                layout = self._layout(cls, provider)
+                rows.extend(
+                    layout.row(item, namespace, request.wanted) for item in provider.items(request)
+                )
+        return iter(rows)
 
     def enumerate_instance_names(
         self, context: RequestContext, namespace: str, classname: str
     ) -> Iterator[InstancePath]:
         """Paths of the instances of the class and its subclasses."""
-        raise NotImplementedError
+        namespace = self.schema.namespace(namespace)
+        paths: list[InstancePath] = []
+        for cls in self.schema.family(namespace, classname):
+            request = self._request(context, cls, namespace, NAMES_ONLY)
+            association = self._associations.get(cls.name.lower())
+            if association is not None:
+                paths.extend(
+                    _path_of(hit.reference(namespace))
+                    for hit in self._all_hits(request, association)
+                )
+            elif (provider := self._providers.get(cls.name.lower())) is not None:
+                layout = self._layout(cls, provider)
+                paths.extend(layout.path(item, namespace) for item in provider.items(request))
+        return iter(paths)
 
     def get_instance(
         self,
@@ -55,13 +119,30 @@ class Broker:
         properties: Collection[str] | None = None,
     ) -> Instance:
         """The instance at `path` (whose namespace must be set)."""
-        raise NotImplementedError
+        namespace, cls, path = self._locate(path)
+        request = self._request(context, cls, namespace, properties)
+        association = self._associations.get(cls.name.lower())
+        if association is not None:
+            return self._get_reference(request, association, path)
+        provider = self._provider(cls)
+        row = self._layout(cls, provider).row(
+            provider.find(request, path), namespace, request.wanted
+        )
+        check_reference(_path_of(row), path)
+        return row
 
     def create_instance(
         self, context: RequestContext, namespace: str, instance: GivenInstance
     ) -> InstancePath:
         """Creates an instance; returns its path."""
-        raise NotImplementedError
+        namespace = self.schema.namespace(namespace)
+        cls = self.schema.get(namespace, instance.classname)
+        provider = self._writable(cls)
+        checked = _typed_values(cls, instance.values)
+        return provider.create(
+            self._request(context, cls, namespace, None),
+            GivenInstance(cls.name, {name: Given(value) for name, value in checked.items()}),
+        )
 
     def modify_instance(
         self,
@@ -71,11 +152,20 @@ class Broker:
         properties: Collection[str] | None = None,
     ) -> None:
         """Changes the named properties of the instance at `path`."""
-        raise NotImplementedError
+        namespace, cls, path = self._locate(path)
+        provider = self._writable(cls)
+        checked = _typed_values(cls, instance.values)
+        if properties is not None:
+            chosen = _declared_names(cls, properties)
+            checked = {name: value for name, value in checked.items() if name in chosen}
+        provider.modify(self._request(context, cls, namespace, None), path, checked)
 
     def delete_instance(self, context: RequestContext, path: InstancePath) -> None:
         """Deletes the instance at `path`."""
-        raise NotImplementedError
+        namespace, cls, path = self._locate(path)
+        self._writable(cls).delete(self._request(context, cls, namespace, None), path)
+
+    # --- associations ------------------------------------------------------------------------
 
     def associators(
         self,
@@ -88,7 +178,14 @@ class Broker:
         properties: Collection[str] | None = None,
     ) -> Iterator[Instance]:
         """Instances associated with the one at `path`."""
-        raise NotImplementedError
+        filters = Filter(assoc_class, result_class, role, result_role)
+        namespace = self.schema.namespace(path.namespace or "")
+        return iter(
+            [
+                hit.layout.row(hit.item, namespace, _wanted(hit.layout.cls, properties))
+                for hit in self._hits(context, path, filters, properties)
+            ]
+        )
 
     def associator_names(
         self,
@@ -100,7 +197,10 @@ class Broker:
         result_role: str | None = None,
     ) -> Iterator[InstancePath]:
         """Paths of the instances associated with the one at `path`."""
-        raise NotImplementedError
+        filters = Filter(assoc_class, result_class, role, result_role)
+        namespace = self.schema.namespace(path.namespace or "")
+        hits = self._hits(context, path, filters, NAMES_ONLY)
+        return iter([hit.target_path(namespace) for hit in hits])
 
     def references(
         self,
@@ -111,7 +211,9 @@ class Broker:
         properties: Collection[str] | None = None,
     ) -> Iterator[Instance]:
         """Association instances that refer to the one at `path`."""
-        raise NotImplementedError
+        namespace = self.schema.namespace(path.namespace or "")
+        hits = self._hits(context, path, Filter(result_class, None, role), NAMES_ONLY)
+        return iter([hit.reference(namespace, _wanted(hit.cls, properties)) for hit in hits])
 
     def reference_names(
         self,
@@ -121,7 +223,95 @@ class Broker:
         role: str | None = None,
     ) -> Iterator[InstancePath]:
         """Paths of association instances that refer to the one at `path`."""
-        raise NotImplementedError
+        return iter([_path_of(row) for row in self.references(context, path, result_class, role)])
+
+    def _hits(
+        self,
+        context: RequestContext,
+        path: InstancePath,
+        filters: Filter,
+        properties: Collection[str] | None,
+    ) -> Iterator[Hit]:
+        namespace, source, path = self._locate(path)
+        for name in (filters.assoc_class, filters.result_class):
+            if name is not None:
+                self.schema.get(namespace, name)
+        provider = self._provider(source)
+        found: object | None = None
+        names_only = properties is not None and not properties
+        request = self._request(context, source, namespace, NAMES_ONLY if names_only else None)
+        family = FamilyClasses(lambda name: self.schema.find(namespace, name))
+        for classname, association in self._associations.items():
+            cls = self.schema.find(namespace, classname)
+            if cls is None:
+                continue
+            handler = associations.choose(association, cls, source, filters, family)
+            if handler is None:
+                continue
+            if found is None:
+                found = provider.find(replace(request, wanted=None), path)
+                built = self._layout(source, provider).path(found, namespace)
+                check_reference(built, path)
+            yield from self._walk(request, cls, handler, built, found, filters.result_class)
+
+    def _walk(
+        self,
+        request: ProviderRequest,
+        cls: ClassInfo,
+        handler: Handler,
+        source: InstancePath,
+        item: object,
+        result_class: str | None,
+    ) -> Iterator[Hit]:
+        namespace = request.namespace
+        family = FamilyClasses(lambda name: self.schema.find(namespace, name))
+        wanted = family.wanted(request.prefix, handler.target, result_class)
+
+        def layout_of(name: str) -> Layout:
+            target = self.schema.get(namespace, name)
+            return self._layout(target, self._provider(target))
+
+        return associations.walk(request, cls, handler, source, item, wanted, layout_of)
+
+    def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
+        for handler in association.handlers:
+            if not handler.enumerated:
+                continue
+            for base in handler.source:
+                source = self.schema.find(request.namespace, f"{request.prefix}_{base}")
+                if source is None:
+                    continue
+                provider = self._provider(source)
+                asked = self._request(request.context, source, request.namespace, NAMES_ONLY)
+                layout = self._layout(source, provider)
+                for item in provider.items(asked):
+                    path = layout.path(item, request.namespace)
+                    yield from self._walk(asked, request.cls, handler, path, item, None)
+
+    def _get_reference(
+        self, request: ProviderRequest, association: Association, path: InstancePath
+    ) -> Instance:
+        for handler in association.handlers:
+            end = path.get(handler.source_role)
+            if not isinstance(end, InstancePath):
+                raise NotFound(f"No such instance ({handler.source_role})")
+            source = self.schema.find(request.namespace, end.classname)
+            bases = {f"{request.prefix}_{base}".lower() for base in handler.source}
+            if source is None or source.name.lower() not in bases:
+                continue
+            hits = self._hits(
+                request.context,
+                end.at(request.namespace),
+                Filter(request.cls.name, None, handler.source_role, handler.target_role),
+                NAMES_ONLY,
+            )
+            for hit in hits:
+                row = hit.reference(request.namespace, request.wanted)
+                if _same_reference(_path_of(row), path):
+                    return row
+        raise NotFound(f"No such instance of {request.cls.name}")
+
+    # --- methods -----------------------------------------------------------------------------
 
     def invoke_method(
         self,
@@ -133,5 +323,154 @@ class Broker:
         """Calls an extrinsic method; returns (return value, output parameters without NULLs).
 
         A path without keys is a call on the class. Types are those of the class's declaration.
+        A provider that has methods answers an unknown one FAILED, as clients of the model expect.
         """
-        raise NotImplementedError
+        namespace, cls, path = self._locate(path)
+        declared = cls.method(method)
+        provider = self._providers.get(cls.name.lower())
+        handlers = provider.methods if provider is not None else {}
+        handler = handlers.get(method)
+        if handler is None or declared is None:
+            if handlers:
+                raise Failed("Unknown Method")
+            if declared is None:
+                raise MethodNotFound(f"{cls.name} has no method {method!r}")
+            raise MethodNotAvailable(f"{method} is not available on {cls.name}")
+        request = self._request(context, cls, namespace, None)
+        checked = check_arguments(declared, arguments, handler.required)
+        result, outputs = handler.call(request, path, checked)
+        return result, {name: value for name, value in outputs.items() if value is not None}
+
+    # --- common ------------------------------------------------------------------------------
+
+    def _locate(self, path: InstancePath) -> tuple[str, ClassInfo, InstancePath]:
+        namespace = self.schema.namespace(path.namespace or "")
+        cls = self.schema.get(namespace, path.classname)
+        return namespace, cls, self._normalised(cls, path, namespace)
+
+    def _normalised(self, cls: ClassInfo, path: InstancePath, namespace: str) -> InstancePath:
+        keys: list[tuple[str, KeyValue]] = []
+        for name, value in path.keys:
+            declared = cls.by_name.get(name.lower())
+            if declared is None or not declared.key:
+                keys.append((name, value))
+                continue
+            if declared.type == "reference":
+                if not isinstance(value, InstancePath):
+                    raise NotFound(f"No such instance ({declared.name})")
+                where = value.namespace or namespace
+                target = self.schema.find(self.schema.namespace(where), value.classname)
+                inner = self._normalised(target, value, where) if target else value.at(where)
+                keys.append((declared.name, inner))
+            elif declared.type == "string":
+                keys.append((declared.name, _key_text(value)))
+            else:
+                try:
+                    keys.append((declared.name, values.scalar(value, declared.type, name)))
+                except TypeMismatch:
+                    raise NotFound(f"No such instance ({declared.name})") from None
+        return InstancePath(cls.name, tuple(keys), namespace)
+
+    def _provider(self, cls: ClassInfo) -> InstanceProvider[object]:
+        provider = self._providers.get(cls.name.lower())
+        if provider is None:
+            raise NotFound(f"The requested object could not be found: {cls.name} has no instances")
+        return provider
+
+    def _writable(self, cls: ClassInfo) -> InstanceProvider[object]:
+        provider = self._providers.get(cls.name.lower())
+        if provider is None:
+            raise NotSupported(f"{cls.name} has no provider that changes instances")
+        return provider
+
+    def _layout(self, cls: ClassInfo, provider: InstanceProvider[object]) -> Layout:
+        layout = self._layouts.get(cls.name)
+        if layout is None:
+            layout = self._layouts[cls.name] = Layout(cls, provider.columns)
+        return layout
+
+    @staticmethod
+    def _request(
+        context: RequestContext,
+        cls: ClassInfo,
+        namespace: str,
+        properties: Collection[str] | None,
+    ) -> ProviderRequest:
+        prefix = cls.name.partition("_")[0]
+        return ProviderRequest(context, cls, prefix, namespace, _wanted(cls, properties))
+
+
+def _wanted(cls: ClassInfo, properties: Collection[str] | None) -> frozenset[str] | None:
+    return None if properties is None else frozenset(_declared_names(cls, properties))
+
+
+def _declared_names(cls: ClassInfo, properties: Collection[str]) -> set[str]:
+    found = (cls.by_name.get(name.lower()) for name in properties)
+    return {prop.name for prop in found if prop is not None}
+
+
+def _restricted(cls: ClassInfo, properties: Collection[str] | None) -> set[str]:
+    names = {prop.name for prop in cls.properties}
+    return names if properties is None else names & _declared_names(cls, properties)
+
+
+def _path_of(row: Instance) -> InstancePath:
+    assert row.path is not None
+    return row.path
+
+
+def _key_text(value: KeyValue) -> str:
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    return str(value)
+
+
+def _same_reference(built: InstancePath, given: InstancePath) -> bool:
+    for name, value in built.keys:
+        other = given.get(name)
+        if not isinstance(value, InstancePath) or not isinstance(other, InstancePath):
+            return False
+        try:
+            check_reference(value, other)
+        except NotFound:
+            return False
+    return True
+
+
+def _typed_values(cls: ClassInfo, given: Mapping[str, Given]) -> dict[str, Value]:
+    checked: dict[str, Value] = {}
+    for name, value in given.items():
+        declared = cls.by_name.get(name.lower())
+        if declared is None:
+            raise NoSuchProperty(f"{cls.name} has no property {name!r}")
+        checked[declared.name] = values.typed(value, declared)
+    return checked
+
+
+def check_arguments(
+    method: MethodInfo, given: Mapping[str, Given], required: frozenset[str] = frozenset()
+) -> dict[str, Value]:
+    """The input parameters of a call by declared name, in their declared types.
+
+    Missing required parameters are InvalidParameter, wrongly typed ones TypeMismatch; optional ones
+    of a wrong type and undeclared ones are dropped.
+    """
+    lowered = {name.lower(): value for name, value in given.items()}
+    checked: dict[str, Value] = {}
+    for parameter in method.parameters:
+        if not parameter.is_in:
+            continue
+        value = lowered.get(parameter.name.lower())
+        demanded = parameter.required or parameter.name in required
+        if value is None or value.value is None:
+            if demanded:
+                raise InvalidParameter(
+                    f"{method.name}: parameter {parameter.name} ({parameter.type}) is missing"
+                )
+            continue
+        try:
+            checked[parameter.name] = values.typed(value, parameter)
+        except TypeMismatch:
+            if demanded:
+                raise
+    return checked

@@ -197,9 +197,7 @@ class Schema:
             raise InvalidClass(f"Class {name!r} does not exist in namespace {namespace}")
         return found
 
-    def subclasses(
-        self, namespace: str, name: str | None, *, deep: bool
-    ) -> Iterator[ClassInfo]:
+    def subclasses(self, namespace: str, name: str | None, *, deep: bool) -> Iterator[ClassInfo]:
         """Direct (or all, `deep`) subclasses in the namespace; of None: the top-level classes."""
         members = self._members[self.namespace(namespace).lower()]
         pending = [name.lower() if name is not None else None]

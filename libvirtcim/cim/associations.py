@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Associations as a table: two ends and a resolver per direction; one engine walks them all ways.
+
+An association class has *handlers*, each one direction of it: source classes and role, target classes
+and role, and a resolver from a source item to target items. Of an association class the first handler
+that fits the request (source class, ResultClass, Role, ResultRole) is used, and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from libvirtcim.cim.declare import ClassDecl
+from libvirtcim.cim.errors import NotFound
+from libvirtcim.cim.objects import Instance, InstancePath, Value
+from libvirtcim.cim.provider import Layout, ProviderRequest
+from libvirtcim.cim.schema import ClassInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One result of a resolver: the base name of its class, and its item."""
+
+    base: str
+    item: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """One direction of an association."""
+
+    source: tuple[str, ...]
+    """Base names of the classes at the source end."""
+    source_role: str
+    target: tuple[str, ...]
+    target_role: str
+    resolve: Callable[[ProviderRequest, str, Any, frozenset[str]], Iterable[Target]]
+    """(request of the source, source's base name, source item, wanted target bases) → targets.
+
+    `request.wanted` tells what of the *targets* is needed: an empty set means names only.
+    """
+    extra: Mapping[str, Value] = field(default_factory=dict)
+    """Further properties of the reference instances."""
+    enumerated: bool = False
+    """Whether enumerating the association class walks this direction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """An association class family and its handlers, in the order in which they are tried."""
+
+    decl: ClassDecl
+    handlers: tuple[Handler, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The filters of an association request; None: not given."""
+
+    assoc_class: str | None = None
+    result_class: str | None = None
+    role: str | None = None
+    result_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One association found: the reference's class, both ends' roles and the far end."""
+
+    cls: ClassInfo
+    handler: Handler
+    source: InstancePath
+    layout: Layout
+    item: Any
+
+    def target_path(self, namespace: str) -> InstancePath:
+        """Path of the far end."""
+        return self.layout.path(self.item, namespace)
+
+    def reference(self, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
+        """The association instance, with its path; `wanted` None shows all its properties."""
+        handler = self.handler
+        target = self.target_path(namespace)
+        ends = {handler.source_role.lower(): self.source, handler.target_role.lower(): target}
+        values: dict[str, Value] = {
+            p.name: p.default for p in self.cls.properties if p.default is not None
+        }
+        values.update(handler.extra)
+        for prop in self.cls.properties:
+            if prop.type == "reference":
+                values[prop.name] = ends.get(prop.name.lower())
+        keys = tuple((p.name, values[p.name]) for p in self.cls.keys)
+        if wanted is not None:
+            values = {name: value for name, value in values.items() if name in wanted}
+        return Instance(self.cls, InstancePath(self.cls.name, keys, namespace), values, wanted)
+
+
+def choose(
+    association: Association,
+    cls: ClassInfo,
+    source: ClassInfo,
+    filters: Filter,
+    family: FamilyClasses,
+) -> Handler | None:
+    """The handler of `association` (its class `cls`) that serves a request from `source`."""
+    if filters.assoc_class is not None and not cls.is_a(filters.assoc_class):
+        return None
+    prefix = cls.name.partition("_")[0]
+    for handler in association.handlers:
+        if (
+            any(source.is_a(f"{prefix}_{base}") for base in handler.source)
+            and _same(filters.role, handler.source_role)
+            and _same(filters.result_role, handler.target_role)
+            and family.wanted(prefix, handler.target, filters.result_class)
+        ):
+            return handler
+    return None
+
+
+def _same(asked: str | None, role: str) -> bool:
+    return asked is None or asked.lower() == role.lower()
+
+
+class FamilyClasses:
+    """Looks classes of a namespace up by prefix and base name."""
+
+    def __init__(self, find: Callable[[str], ClassInfo | None]) -> None:
+        self._find = find
+
+    def wanted(self, prefix: str, bases: Iterable[str], result_class: str | None) -> frozenset[str]:
+        """The bases whose class exists for the family and is a `result_class` (None: any)."""
+        chosen = []
+        for base in bases:
+            cls = self._find(f"{prefix}_{base}")
+            if cls is not None and (result_class is None or cls.is_a(result_class)):
+                chosen.append(base)
+        return frozenset(chosen)
+
+
+def unknown_source(path: InstancePath) -> NotFound:
+    """The error for a source whose class has no provider."""
+    return NotFound(f"{path.classname} has no instances here")
+
+
+def walk(
+    request: ProviderRequest,
+    cls: ClassInfo,
+    handler: Handler,
+    source: InstancePath,
+    item: Any,
+    wanted: frozenset[str],
+    layout_of: Callable[[str], Layout],
+) -> Iterator[Hit]:
+    """Every hit of one handler from one source item."""
+    base = source.classname.partition("_")[2]
+    for target in handler.resolve(request, base, item, wanted):
+        if target.base in wanted:
+            layout = layout_of(f"{request.prefix}_{target.base}")
+            yield Hit(cls, handler, source, layout, target.item)

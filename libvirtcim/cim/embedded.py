@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Embedded instances as text: read in both forms that clients send, written as MOF.
+
+Text that holds `<instance` in any case is CIM-XML (an INSTANCE element, DSP0201 5.2.5); other text is
+one MOF `instance of` declaration (DSP0004 Annex A). Beyond the grammar that older clients rely on
+(keywords in any case, strings in either quote) escapes, adjacent strings, comments, empty and numeric
+arrays, signed, real and datetime values are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import lark
+from lxml import etree
+
+from libvirtcim.cim.errors import Failed
+from libvirtcim.cim.objects import Given, GivenInstance, Instance, Value
+
+MAX_EMBEDDED_TEXT = 1 << 20
+"""Characters that one embedded instance may have."""
+MAX_EMBEDDED_DEPTH = 8
+"""How deep embedded instances may hold embedded instances."""
+
+PARSE_ERROR = "Unable to parse embedded object"
+
+_GRAMMAR = r"""
+start: "instance"i "of"i NAME "{" property* "}" ";"?
+property: NAME "=" value ";"
+?value: scalar | array
+array: "{" [scalar ("," scalar)*] "}"
+?scalar: strings | number | BOOLEAN -> boolean | NULL -> null
+strings: STRING+
+number: NUMBER
+BOOLEAN.2: /true\b|false\b/i
+NULL.2: /null\b/i
+NAME: /[A-Za-z_][A-Za-z0-9_]*/
+NUMBER: /[+-]?(0[xX][0-9a-fA-F]+|\d+(\.\d+([eE][+-]?\d+)?)?)/
+STRING: /"([^"\\]|\\.)*"|'([^'\\]|\\.)*'/
+COMMENT: /\/\/[^\n]*/ | /\/\*(.|\n)*?\*\//
+%import common.WS
+%ignore WS
+%ignore COMMENT
+%ignore "\ufeff"
+"""
+
+_ESCAPE = re.compile(r"\\(?:[xX]([0-9a-fA-F]{1,4})|(.))", re.DOTALL)
+_ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
+
+
+def read(text: str, depth: int = 0) -> GivenInstance:
+    """The instance that `text` describes, not yet checked against its class.
+
+    Raises Failed where the text is no instance in either form, or exceeds a limit.
+    """
+    if len(text) > MAX_EMBEDDED_TEXT or depth > MAX_EMBEDDED_DEPTH:
+        raise Failed(f"{PARSE_ERROR}: larger than this server accepts")
+    if "<instance" in text.lower():
+        return _read_xml(text, depth)
+    return _read_mof(text)
+
+
+def _read_xml(text: str, depth: int) -> GivenInstance:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
+    try:
+        root = etree.fromstring(text.strip().encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise Failed(f"{PARSE_ERROR}: {error}") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise Failed(f"{PARSE_ERROR}: document type declarations are refused")
+    classname = root.get("CLASSNAME")
+    if _tag(root) != "INSTANCE" or not classname:
+        raise Failed(f"{PARSE_ERROR}: the root element must be INSTANCE with a CLASSNAME")
+    values: dict[str, Given] = {}
+    for child in root:
+        tag, name = _tag(child), child.get("NAME")
+        if tag not in ("PROPERTY", "PROPERTY.ARRAY") or not name:
+            continue
+        embedded = child.get("EmbeddedObject") or child.get("EMBEDDEDOBJECT")
+        values[name] = Given(_xml_value(child, tag, bool(embedded), depth), child.get("TYPE"))
+    return GivenInstance(classname, values)
+
+
+def _tag(element: etree._Element) -> str:
+    return element.tag.upper() if isinstance(element.tag, str) else ""
+
+
+def _xml_value(element: etree._Element, tag: str, embedded: bool, depth: int) -> Any:
+    def one(value: etree._Element) -> Any:
+        content = "".join(str(part) for part in value.itertext(with_tail=False))
+        return read(content, depth + 1) if embedded else content
+
+    if tag == "PROPERTY":
+        found = next((c for c in element if _tag(c) == "VALUE"), None)
+        return None if found is None else one(found)
+    array = next((c for c in element if _tag(c) == "VALUE.ARRAY"), None)
+    if array is None:
+        return None
+    return [
+        None if _tag(c) == "VALUE.NULL" else one(c)
+        for c in array
+        if _tag(c) in ("VALUE", "VALUE.NULL")
+    ]
+
+
+class _Values(lark.Transformer[Any, GivenInstance]):
+    """Turns the parse tree into given values; MOF states no types."""
+
+    def strings(self, parts: list[lark.Token]) -> str:
+        return "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
+
+    def number(self, parts: list[lark.Token]) -> str:
+        return str(parts[0])
+
+    def boolean(self, parts: list[lark.Token]) -> bool:
+        return parts[0].lower() == "true"
+
+    def null(self, _parts: list[lark.Token]) -> None:
+        return None
+
+    def array(self, parts: list[Any]) -> list[Any]:
+        # an optional group that matched nothing is handed over as a single None
+        return [] if parts == [None] else list(parts)
+
+    def property(self, parts: list[Any]) -> tuple[str, Given]:
+        return str(parts[0]), Given(parts[1])
+
+    def start(self, parts: list[Any]) -> GivenInstance:
+        return GivenInstance(str(parts[0]), dict(parts[1:]))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code, character = match.groups()
+    return chr(int(code, 16)) if code else _ESCAPED.get(character, character)
+
+
+@cache
+def _mof_parser() -> lark.Lark:
+    return lark.Lark(_GRAMMAR, parser="lalr", maybe_placeholders=True)
+
+
+def _read_mof(text: str) -> GivenInstance:
+    try:
+        return _Values().transform(_mof_parser().parse(text))
+    except lark.exceptions.LarkError as error:
+        where = getattr(error, "line", None)
+        at = f" (line {where}, column {getattr(error, 'column', '?')})" if where else ""
+        raise Failed(f"{PARSE_ERROR}: no MOF instance declaration{at}") from None
+
+
+def write_mof(instance: Instance) -> str:
+    """The instance as one MOF `instance of` declaration; NULL properties are left out."""
+    lines = [
+        f"    {name} = {_mof_value(value, instance.cls.by_name[name.lower()].type)};"
+        for name, value in instance.items()
+        if value is not None
+    ]
+    return "\n".join([f"instance of {instance.cls.name} {{", *lines, "};"])
+
+
+def _mof_value(value: Value, cim_type: str) -> str:
+    if isinstance(value, list):
+        return "{" + ", ".join(_mof_value(v, cim_type) for v in value) + "}"
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Instance):
+        return _quoted(write_mof(value))
+    if isinstance(value, (int, float)) and cim_type not in ("string", "datetime", "char16"):
+        return repr(value)
+    return _quoted(str(value))
+
+
+_TO_ESCAPE: Mapping[int, str] = {
+    ord("\\"): "\\\\",
+    ord('"'): '\\"',
+    **{ord(plain): f"\\{letter}" for letter, plain in _ESCAPED.items()},
+}
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.translate(_TO_ESCAPE) + '"'

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a provider is to the broker: items, the columns that turn an item into properties, and methods.
+
+An *item* is whatever a provider finds it convenient to hold for one instance. `columns` maps property
+names to functions of an item; the broker evaluates only those that the class has and the client asked
+for, and only key columns for operations that return names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from libvirtcim.cim.errors import NotFound, NotSupported
+from libvirtcim.cim.objects import GivenInstance, Instance, InstancePath, RequestContext, Value
+from libvirtcim.cim.schema import ClassInfo, PropertyInfo
+
+Item = TypeVar("Item")
+Columns: TypeAlias = Mapping[str, Callable[[Any], Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """One class of one request: what is asked of a provider."""
+
+    context: RequestContext
+    cls: ClassInfo
+    prefix: str
+    """Text before the first underscore of the class name."""
+    namespace: str
+    wanted: frozenset[str] | None = None
+    """Declared names of the properties to compute; None: all."""
+
+    def wants(self, *names: str) -> bool:
+        """Whether any of the named properties will be shown."""
+        return self.wanted is None or not self.wanted.isdisjoint(names)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodHandler:
+    """What carries out one extrinsic method."""
+
+    call: Callable[
+        [ProviderRequest, InstancePath, Mapping[str, Value]], tuple[Value, dict[str, Value]]
+    ]
+    """(request, path of the object, checked arguments) → (return value, output parameters)."""
+    required: frozenset[str] = frozenset()
+    """Parameters that must be given although the schema does not demand them."""
+
+
+class InstanceProvider(Generic[Item]):
+    """Serves the instances of one class per family; override what the class can do."""
+
+    classes: tuple[str, ...] = ()
+    """Full names of the classes served."""
+    columns: Columns = MappingProxyType({})
+
+    def items(self, request: ProviderRequest) -> Iterable[Item]:
+        """Every instance's item, in the order that clients see."""
+        raise NotSupported(f"{request.cls.name} cannot be enumerated")
+
+    def find(self, request: ProviderRequest, path: InstancePath) -> Item:
+        """The item that `path` names by its keys; raises NotFound, or Failed where a key is missing."""
+        raise NotSupported(f"{request.cls.name} cannot be read")
+
+    def create(self, request: ProviderRequest, instance: GivenInstance) -> InstancePath:
+        """Creates an instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be created this way")
+
+    def modify(
+        self, request: ProviderRequest, path: InstancePath, values: Mapping[str, Value]
+    ) -> None:
+        """Sets the given properties of an existing instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be modified this way")
+
+    def delete(self, request: ProviderRequest, path: InstancePath) -> None:
+        """Deletes an existing instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be deleted this way")
+
+    @property
+    def methods(self) -> Mapping[str, MethodHandler]:
+        """Extrinsic methods carried out here, by exact name."""
+        return {}
+
+
+class Layout:
+    """How items become rows of one class: key columns, value columns, class defaults."""
+
+    __slots__ = ("_chosen", "_columns", "_constants", "cls", "keys")
+
+    def __init__(self, cls: ClassInfo, columns: Columns) -> None:
+        self.cls = cls
+        declared = {p.name.lower(): p for p in cls.properties}
+        self._constants: dict[str, Value] = {
+            p.name: p.default for p in cls.properties if p.default is not None
+        }
+        if "creationclassname" in declared:
+            self._constants[declared["creationclassname"].name] = cls.name
+        self._columns = tuple(
+            (declared[name.lower()].name, compute)
+            for name, compute in columns.items()
+            if name.lower() in declared
+        )
+        by_name = dict(self._columns)
+        self.keys = tuple((p.name, self._key_column(p, by_name)) for p in cls.keys)
+        self._chosen: dict[
+            frozenset[str] | None, tuple[dict[str, Value], tuple[tuple[str, Any], ...]]
+        ] = {}
+
+    def _key_column(self, prop: PropertyInfo, by_name: Mapping[str, Any]) -> Any:
+        compute = by_name.get(prop.name)
+        if compute is not None:
+            return compute
+        constant = self._constants.get(prop.name)
+        return lambda _item: constant
+
+    def path(self, item: Any, namespace: str) -> InstancePath:
+        """The path of the item's instance."""
+        return InstancePath(
+            self.cls.name, tuple((name, compute(item)) for name, compute in self.keys), namespace
+        )
+
+    def row(self, item: Any, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
+        """The item's instance with its path; only `wanted` properties (None: all) are computed."""
+        constants, columns = self._choice(wanted)
+        values = constants.copy()
+        for name, compute in columns:
+            value = compute(item)
+            if value is not None:
+                values[name] = value
+        return Instance(self.cls, self.path(item, namespace), values, wanted)
+
+    def _choice(
+        self, wanted: frozenset[str] | None
+    ) -> tuple[dict[str, Value], tuple[tuple[str, Any], ...]]:
+        found = self._chosen.get(wanted)
+        if found is None:
+            found = (
+                {n: v for n, v in self._constants.items() if wanted is None or n in wanted},
+                tuple(c for c in self._columns if wanted is None or c[0] in wanted),
+            )
+            if len(self._chosen) < MAX_LAYOUT_CHOICES:
+                self._chosen[wanted] = found
+        return found
+
+
+MAX_LAYOUT_CHOICES = 64
+"""Property lists per class whose layout is remembered."""
+
+
+def check_reference(built: InstancePath, given: InstancePath) -> None:
+    """Raises NotFound naming the first key in which `given` differs from the instance that was found.
+
+    Class names and strings are compared ignoring case; keys that `given` has too many are ignored.
+    """
+    if built.classname.lower() != given.classname.lower():
+        raise NotFound("No such instance (CreationClassName)")
+    for name, value in built.keys:
+        other = given.get(name)
+        same = (
+            value.lower() == other.lower()
+            if isinstance(value, str) and isinstance(other, str)
+            else value == other
+        )
+        if not same:
+            raise NotFound(f"No such instance ({name})")
