@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The composition root: finds the provider modules and wires them into a broker for a front end."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import libvirtcim.providers
+from libvirtcim.cim import base
+from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, expand_all
+from libvirtcim.cim.provider import InstanceProvider
+from libvirtcim.cim.schema import Schema
+from libvirtcim.providers.common import Provided
+from libvirtcim.virt.host import Hosts
+
+NAMESPACES = (VIRT, INTEROP, CIMV2)
+
+
+@cache
+def _modules() -> tuple[ModuleType, ...]:
+    found = pkgutil.walk_packages(libvirtcim.providers.__path__, "libvirtcim.providers.")
+    modules = (importlib.import_module(info.name) for info in sorted(found, key=lambda i: i.name))
+    return tuple(module for module in modules if hasattr(module, "provide"))
+
+
+def provided(hosts: Hosts) -> list[Provided]:
+    """What every provider module brings, in the order of module names."""
+    return [module.provide(hosts) for module in _modules()]
+
+
+def declarations() -> list[ClassDecl]:
+    """Every class declaration of every provider module; needs no hypervisor."""
+    hosts = Hosts({})
+    try:
+        return [decl for part in provided(hosts) for decl in part.declarations]
+    finally:
+        hosts.close()
+
+
+def schema(declared: Iterable[ClassDecl]) -> Schema:
+    """The class table: DMTF's superclasses and the declared classes."""
+    classes, qualifier_types = base.load()
+    return Schema([*classes, *expand_all(declared)], qualifier_types, NAMESPACES)
+
+
+def broker(hosts: Hosts, own: Iterable[InstanceProvider[Any]] = ()) -> Broker:
+    """A broker over the hosts; `own` are providers of the front end itself."""
+    parts = provided(hosts)
+    return Broker(
+        schema(decl for part in parts for decl in part.declarations),
+        [*_providers(parts), *own],
+        [association for part in parts for association in part.associations],
+    )
+
+
+def _providers(parts: Iterable[Provided]) -> Iterator[InstanceProvider[Any]]:
+    for part in parts:
+        yield from part.providers

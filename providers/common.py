@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What provider modules share: items, look-ups of guests, libvirt errors as CIM errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from libvirtcim.virt.host import Guest, Host, Hosts, Needs
+
+from libvirtcim.cim import errors as cim
+from libvirtcim.cim.associations import Association
+from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, ProviderType, Registration
+from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
+from libvirtcim.virt import errors as virt
+from libvirtcim.virt.families import FAMILIES
+
+ALL = tuple(FAMILIES)
+"""Prefixes of all families."""
+
+
+def prefixes_with(kind: str) -> tuple[str, ...]:
+    """Prefixes of the families that have a device kind."""
+    return tuple(p for p, family in FAMILIES.items() if kind in family.device_kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """What one module brings: its declarations, and what serves them."""
+
+    declarations: Sequence[ClassDecl]
+    providers: Sequence[InstanceProvider[Any]] = field(default_factory=tuple)
+    associations: Sequence[Association] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestItem:
+    """A guest of a family's host: item of everything of which there is one per guest."""
+
+    prefix: str
+    host: Host
+    guest: Guest
+
+
+Item = TypeVar("Item")
+
+_STATUS: Mapping[type[virt.VirtError], type[cim.CIMError]] = {
+    virt.ObjectNotFound: cim.NotFound,
+    virt.GuestNotFound: cim.NotFound,
+    virt.Unsupported: cim.NotSupported,
+    virt.Denied: cim.AccessDenied,
+}
+"""libvirt error categories that have a status of their own; all others are FAILED."""
+
+
+def cim_error(error: virt.VirtError, text: str = "") -> cim.CIMError:
+    """The CIM error for a libvirt error: `text` (what was tried) and libvirt's own message."""
+    kind = next((_STATUS[c] for c in type(error).__mro__ if c in _STATUS), cim.Failed)
+    return kind(f"{text}: {error.libvirt_message}" if text else error.libvirt_message)
+
+
+@contextmanager
+def translated(text: str = "", status: type[cim.CIMError] | None = None) -> Iterator[None]:
+    """Turns libvirt errors of the block into CIM errors, of `status` where it is given."""
+    try:
+        yield
+    except virt.VirtError as error:
+        message = f"{text}: {error.libvirt_message}" if text else error.libvirt_message
+        raise (status(message) if status else cim_error(error, text)) from error
+
+
+class FamilyProvider(InstanceProvider[Item], Generic[Item]):
+    """Base of providers whose class exists once per hypervisor family."""
+
+    def __init__(self, decl: ClassDecl, hosts: Hosts, columns: Columns) -> None:
+        self.decl = decl
+        self.hosts = hosts
+        self.columns = columns
+        self.classes = tuple(decl.class_name(prefix) for prefix in decl.prefixes)
+
+    def host(self, request: ProviderRequest) -> Host:
+        """The host that serves the request's family."""
+        return self.hosts.host(request.prefix)
+
+    def guests(self, request: ProviderRequest, needs: Needs) -> list[GuestItem]:
+        """Every guest of the family, in libvirt's order, inactive ones first.
+
+        A hypervisor that has never answered counts as one without guests; one whose connection is
+        lost is an error, so that no client takes an outage for an empty host.
+        """
+        host = self.host(request)
+        try:
+            return [GuestItem(request.prefix, host, guest) for guest in host.guests(needs)]
+        except virt.Unreachable as error:
+            if host.connection.ever_connected:
+                raise cim.Failed(str(error)) from error
+            return []
+        except virt.VirtError as error:
+            raise cim_error(error, "Unable to list guests") from error
+
+    def guest(self, request: ProviderRequest, name: str, needs: Needs, missing: str) -> GuestItem:
+        """One guest by name; where there is none, NotFound with `missing` and libvirt's text.
+
+        A hypervisor that has never answered gives NotFound "No such instance".
+        """
+        host = self.host(request)
+        try:
+            return GuestItem(request.prefix, host, host.guest(name, needs))
+        except virt.ObjectNotFound as error:
+            raise cim.NotFound(f"{missing}: {error.libvirt_message}") from error
+        except virt.Unreachable as error:
+            if host.connection.ever_connected:
+                raise cim.Failed(str(error)) from error
+            raise cim.NotFound("No such instance") from error
+        except virt.VirtError as error:
+            raise cim_error(error, missing) from error
+
+
+def registered(
+    provider: str, *types: ProviderType, namespaces: tuple[str, ...] = (VIRT,)
+) -> Registration:
+    """A registration row under the provider name that CIMOM configurations know."""
+    return Registration(provider, types or ("instance",), namespaces)
+
+
+VIRT_AND_CIMV2 = (VIRT, CIMV2)

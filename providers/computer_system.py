@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""P_ComputerSystem: a guest, and the changes of its state that clients ask for.
+
+Enumerated state follows libvirt's: `STATES` maps it to the four status properties; transitions are
+in `request_state.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from libvirtcim.virt.host import Hosts, Needs
+
+from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, Property
+from libvirtcim.cim.errors import Failed
+from libvirtcim.cim.objects import InstancePath, Value
+from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
+from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+from libvirtcim.providers.request_state import StateChanger
+from libvirtcim.virt.families import FAMILIES
+
+COMPUTER_SYSTEM = ClassDecl(
+    "ComputerSystem",
+    "CIM_ComputerSystem",
+    "A guest: a virtual machine or container that the family's hypervisor knows.",
+    ALL,
+    (Property("UUID", "string", "The guest's UUID, lower case with hyphens."),),
+    namespaces=(VIRT, INTEROP, CIMV2),
+    registration=registered("Virt_ComputerSystem", "instance", "method"),
+)
+
+
+class Status(NamedTuple):
+    """The four status properties of a guest in one libvirt state."""
+
+    enabled: int
+    health: int
+    operational: int
+    operating: int
+
+
+NOSTATE, RUNNING, BLOCKED, PAUSED, SHUTDOWN, SHUTOFF, CRASHED, PMSUSPENDED = range(8)
+
+STATES: Mapping[int, Status] = {
+    NOSTATE: Status(0, 0, 15, 5),
+    RUNNING: Status(2, 5, 2, 32768),
+    BLOCKED: Status(2, 5, 2, 7),
+    PAUSED: Status(9, 5, 2, 7),
+    SHUTDOWN: Status(4, 0, 15, 5),
+    SHUTOFF: Status(3, 0, 15, 5),
+    CRASHED: Status(3, 20, 6, 6),
+    # the guest keeps its memory and can be woken: quiesced, healthy, dormant
+    PMSUSPENDED: Status(9, 5, 15, 7),
+}
+UNKNOWN_STATE = Status(0, 0, 0, 0)
+
+ENABLED_OFFLINE = 6
+OPERATING_MIGRATING = 9
+SAVE_DIRECTORY = "/var/lib/libvirt"
+
+
+def save_file(name: str) -> str:
+    """The memory snapshot that the snapshot service keeps of a guest."""
+    return os.path.join(SAVE_DIRECTORY, f"{name.replace('/', '_')}.save")
+
+
+def has_save_file(name: str) -> bool:
+    """Whether the guest has a memory snapshot that can be restored."""
+    return os.access(save_file(name), os.R_OK | os.W_OK)
+
+
+def status(item: GuestItem) -> Status:
+    """The guest's status properties before the adjustments for saved and migrating guests."""
+    state = item.guest.state
+    if state == NOSTATE and FAMILIES[item.prefix].nostate_is_running:
+        state = RUNNING
+    return STATES.get(state, UNKNOWN_STATE)
+
+
+def _enabled_state(item: GuestItem) -> int:
+    enabled = status(item).enabled
+    if enabled == 3 and has_save_file(item.guest.name):
+        return ENABLED_OFFLINE
+    return enabled
+
+
+def _operating_status(item: GuestItem) -> int:
+    return OPERATING_MIGRATING if item.host.data(item.guest).migrating else status(item).operating
+
+
+def _caption(item: GuestItem) -> str:
+    console = item.guest.live.first_console()
+    if console is None:
+        return "Virtual System (No console)"
+    kind, port = console
+    where = f"{item.host.short_name()}:{port}" if port is not None else item.host.short_name()
+    return f"Virtual System (Console on {kind}://{where})"
+
+
+COLUMNS: Columns = {
+    "Name": lambda i: i.guest.name,
+    "ElementName": lambda i: i.guest.name,
+    "UUID": lambda i: i.guest.uuid,
+    "Caption": _caption,
+    "Description": lambda i: "Virtual System",
+    "EnabledState": _enabled_state,
+    "HealthState": lambda i: status(i).health,
+    "OperationalStatus": lambda i: [status(i).operational],
+    "OperatingStatus": _operating_status,
+    "RequestedState": lambda i: i.host.data(i.guest).reqstate or 0,
+    "OtherIdentifyingInfo": lambda i: [
+        "Virtual System",
+        f"{i.prefix} Virtual System",
+        i.guest.uuid,
+    ],
+    "IdentifyingDescriptions": lambda i: ["Type", "Model", "UUID"],
+}
+
+
+class ComputerSystemProvider(FamilyProvider[GuestItem]):
+    """One instance per guest, active or not."""
+
+    def items(self, request: ProviderRequest) -> Iterable[GuestItem]:
+        """Every guest."""
+        return self.guests(request, self._needs(request))
+
+    def find(self, request: ProviderRequest, path: InstancePath) -> GuestItem:
+        """The guest called `Name`; Failed where the key is missing or empty."""
+        name = path.text("Name")
+        if not name:
+            raise Failed("No domain name specified")
+        return self.guest(
+            request, name, self._needs(request), f"Referenced domain `{name}' does not exist"
+        )
+
+    @staticmethod
+    def _needs(request: ProviderRequest) -> Needs:
+        from_xml = request.wants("Caption", "OperatingStatus", "RequestedState")
+        return Needs.LIVE if from_xml else Needs.STATE
+
+    @property
+    def methods(self) -> Mapping[str, MethodHandler]:
+        """RequestStateChange."""
+        return {"RequestStateChange": MethodHandler(self._change, frozenset({"RequestedState"}))}
+
+    def _change(
+        self, request: ProviderRequest, path: InstancePath, arguments: Mapping[str, Value]
+    ) -> tuple[Value, dict[str, Value]]:
+        name = path.text("Name")
+        if not name:
+            raise Failed("Name key not specified")
+        changer = StateChanger(self.host(request), FAMILIES[request.prefix], has_save_file)
+        changer.change(name, arguments["RequestedState"])
+        return 0, {}
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's classes and what serves them."""
+    return Provided((COMPUTER_SYSTEM,), (ComputerSystemProvider(COMPUTER_SYSTEM, hosts, COLUMNS),))

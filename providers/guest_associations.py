@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Associations among a guest, its devices, its settings and its host.
+
+::
+
+    P_HostSystem --HostedDependency-- P_ComputerSystem --SystemDevice-- P_<device>
+                                            |                              |
+                                    SettingsDefineState            SettingsDefineState
+                                            |                              |
+                         P_VirtualSystemSettingData --VSSDComponent-- P_<kind>RASD
+
+ElementSettingData ties every setting to itself: what is defined is also what is in force next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from libvirtcim.virt.host import Hosts, Needs
+
+from libvirtcim.cim.associations import Association, Handler, Target
+from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, Property
+from libvirtcim.cim.provider import ProviderRequest
+from libvirtcim.providers.common import ALL, GuestItem, Provided, registered, translated
+from libvirtcim.providers.device import (
+    CLASS_OF_KIND,
+    CLASSES,
+    DeviceItem,
+    device_items,
+    find_by_id,
+    setting_items,
+)
+from libvirtcim.providers.host_system import HostItem
+from libvirtcim.providers.resource_allocation import (
+    console,
+    controller,
+    disk,
+    graphics,
+    memory,
+    net,
+    processor,
+)
+from libvirtcim.providers.resource_allocation import (
+    input as input_setting,
+)
+
+SETTINGS = {
+    module.SETTING.kind: module.SETTING
+    for module in (net, disk, memory, processor, graphics, input_setting, console, controller)
+}
+"""Kind of device → RASD class, in the order in which a guest's settings are listed."""
+
+DEVICE_BASES = tuple(c.decl.base for c in CLASSES)
+SETTING_BASES = tuple(s.decl.base for s in SETTINGS.values())
+_BASE_OF_SETTING = {s.decl.base: s for s in SETTINGS.values()}
+
+SYSTEM, VSSD, HOST = "ComputerSystem", "VirtualSystemSettingData", "HostSystem"
+
+_FULL_NEEDS = Needs.LIVE | Needs.CONFIG | Needs.AUTOSTART | Needs.VCPUS | Needs.SCHEDULER
+
+
+def _needs(request: ProviderRequest, full: Needs) -> Needs:
+    names_only = request.wanted is not None and not request.wanted
+    return Needs.LIVE if names_only else full
+
+
+def _guest(request: ProviderRequest, item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:
+    """The guest of an item, with at least what `needs` says known of it."""
+    if item.guest.has(needs):
+        return GuestItem(item.prefix, item.host, item.guest)
+    name = item.guest.name
+    with translated(f"Referenced domain `{name}' does not exist"):
+        return GuestItem(item.prefix, item.host, item.host.guest(name, needs))
+
+
+def _devices_of(
+    request: ProviderRequest, _base: str, item: GuestItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    guest = _guest(request, item, Needs.LIVE)
+    for device_class in CLASSES:
+        if device_class.decl.base in wanted:
+            for device in device_items(guest, device_class.kind):
+                yield Target(device_class.decl.base, device)
+
+
+def _settings_of(
+    request: ProviderRequest, _base: str, item: GuestItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    chosen = [s for s in SETTINGS.values() if s.decl.base in wanted]
+    needs = Needs.LIVE
+    for setting in chosen:
+        needs |= _needs(request, setting.needs)
+    guest = _guest(request, item, needs)
+    for setting in chosen:
+        for device in setting_items(guest, setting.kind):
+            yield Target(setting.decl.base, device)
+
+
+def _system_of(
+    request: ProviderRequest, _base: str, item: DeviceItem | GuestItem, _wanted: frozenset[str]
+) -> Iterable[Target]:
+    yield Target(SYSTEM, _guest(request, item, Needs.LIVE))
+
+
+def _vssd_of(
+    request: ProviderRequest, _base: str, item: DeviceItem | GuestItem, _wanted: frozenset[str]
+) -> Iterable[Target]:
+    needs = _needs(request, Needs.CONFIG | Needs.AUTOSTART)
+    yield Target(VSSD, _guest(request, item, needs))
+
+
+def _setting_of_device(
+    request: ProviderRequest, _base: str, item: DeviceItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    setting = SETTINGS[item.kind]
+    if setting.decl.base not in wanted:
+        return
+    guest = _guest(request, item, _needs(request, setting.needs))
+    devid = "proc" if item.kind == "proc" else item.devid
+    found = find_by_id(setting_items, guest, item.kind, devid)
+    if found is not None:
+        yield Target(setting.decl.base, found)
+
+
+def _devices_of_setting(
+    request: ProviderRequest, base: str, item: DeviceItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    device_base = CLASS_OF_KIND[item.kind].decl.base
+    if device_base not in wanted:
+        return
+    guest = _guest(request, item, Needs.LIVE)
+    if item.kind == "proc":
+        yield from (Target(device_base, d) for d in device_items(guest, item.kind))
+        return
+    found = find_by_id(device_items, guest, item.kind, item.devid)
+    if found is not None:
+        yield Target(device_base, found)
+
+
+def _itself(
+    request: ProviderRequest, base: str, item: DeviceItem | GuestItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    if base in wanted:
+        yield Target(base, item)
+
+
+def _host_of(
+    _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
+) -> Iterable[Target]:
+    yield Target(HOST, HostItem(item.prefix, item.host))
+
+
+def _guests_of(
+    request: ProviderRequest, _base: str, item: HostItem, _wanted: frozenset[str]
+) -> Iterable[Target]:
+    with translated("Unable to list guests"):
+        needs = Needs.STATE if request.wanted == frozenset() else Needs.LIVE
+        for guest in item.host.guests(needs):
+            yield Target(SYSTEM, GuestItem(item.prefix, item.host, guest))
+
+
+def _decl(
+    base: str,
+    description: str,
+    *,
+    superclass: str = "",
+    provider: str = "",
+    properties: tuple[Property, ...] = (),
+    namespaces: tuple[str, ...] = (VIRT,),
+) -> ClassDecl:
+    return ClassDecl(
+        base,
+        superclass or f"CIM_{base}",
+        description,
+        ALL,
+        properties,
+        qualifiers={"Association": True},
+        namespaces=namespaces,
+        registration=registered(provider or f"Virt_{base}", "association", namespaces=namespaces),
+    )
+
+
+def _end(name: str, reference: str, description: str, **qualifiers: int) -> Property:
+    return Property(
+        name,
+        "reference",
+        description,
+        reference_class=reference,
+        override=True,
+        key=True,
+        qualifiers=qualifiers,
+    )
+
+
+SYSTEM_DEVICE = Association(
+    _decl(
+        "SystemDevice",
+        "A guest and one of its devices.",
+        properties=(
+            _end("GroupComponent", "{P}_ComputerSystem", "The guest.", Min=1, Max=1),
+            _end("PartComponent", "CIM_LogicalDevice", "The device."),
+        ),
+    ),
+    (
+        Handler(
+            (SYSTEM,), "GroupComponent", DEVICE_BASES, "PartComponent", _devices_of, enumerated=True
+        ),
+        Handler(DEVICE_BASES, "PartComponent", (SYSTEM,), "GroupComponent", _system_of),
+    ),
+)
+
+VSSD_COMPONENT = Association(
+    _decl(
+        "VirtualSystemSettingDataComponent",
+        "The settings of a guest and those of one of its resources.",
+        provider="Virt_VSSDComponent",
+    ),
+    (
+        Handler(
+            (VSSD,), "GroupComponent", SETTING_BASES, "PartComponent", _settings_of, enumerated=True
+        ),
+        Handler(SETTING_BASES, "PartComponent", (VSSD,), "GroupComponent", _vssd_of),
+    ),
+)
+
+SETTINGS_DEFINE_STATE = Association(
+    _decl("SettingsDefineState", "A guest or device and the settings that define it."),
+    (
+        Handler(
+            DEVICE_BASES,
+            "ManagedElement",
+            SETTING_BASES,
+            "SettingData",
+            _setting_of_device,
+            enumerated=True,
+        ),
+        Handler(SETTING_BASES, "SettingData", DEVICE_BASES, "ManagedElement", _devices_of_setting),
+        Handler((SYSTEM,), "ManagedElement", (VSSD,), "SettingData", _vssd_of, enumerated=True),
+        Handler((VSSD,), "SettingData", (SYSTEM,), "ManagedElement", _system_of),
+    ),
+)
+
+_SAME = {"IsDefault": 1, "IsNext": 1, "IsMinimum": 1, "IsMaximum": 1}
+
+ELEMENT_SETTING_DATA = Association(
+    _decl("ElementSettingData", "Settings, and the settings in force at the next start: the same."),
+    (
+        Handler((VSSD,), "ManagedElement", (VSSD,), "SettingData", _itself, _SAME, enumerated=True),
+        Handler(
+            SETTING_BASES,
+            "ManagedElement",
+            SETTING_BASES,
+            "SettingData",
+            _itself,
+            _SAME,
+            enumerated=True,
+        ),
+    ),
+)
+
+# The guest is Antecedent and the host Dependent, the reverse of DMTF's definition: clients rely on it.
+HOSTED_DEPENDENCY = Association(
+    _decl("HostedDependency", "A guest and the host it runs on.", namespaces=(VIRT, CIMV2)),
+    (
+        Handler((SYSTEM,), "Antecedent", (HOST,), "Dependent", _host_of),
+        Handler((HOST,), "Dependent", (SYSTEM,), "Antecedent", _guests_of, enumerated=True),
+    ),
+)
+
+ASSOCIATIONS = (
+    SYSTEM_DEVICE,
+    VSSD_COMPONENT,
+    SETTINGS_DEFINE_STATE,
+    ELEMENT_SETTING_DATA,
+    HOSTED_DEPENDENCY,
+)
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's association classes and their handlers."""
+    return Provided(tuple(a.decl for a in ASSOCIATIONS), (), ASSOCIATIONS)

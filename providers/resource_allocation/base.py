@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""P_ResourceAllocationSettingData: superclass of all kinds, and the provider that serves each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from libvirtcim.virt.host import Hosts, Needs
+
+from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.errors import Failed, NotFound
+from libvirtcim.cim.objects import InstancePath
+from libvirtcim.cim.provider import Columns, ProviderRequest
+from libvirtcim.providers.common import ALL, FamilyProvider, Provided
+from libvirtcim.providers.device import DeviceItem, find_by_id, setting_items
+
+SUPERCLASS = "{P}_ResourceAllocationSettingData"
+
+RESOURCE_ALLOCATION_SETTING_DATA = ClassDecl(
+    "ResourceAllocationSettingData",
+    "CIM_ResourceAllocationSettingData",
+    "A resource given to a guest, as it is defined.",
+    ALL,
+)
+
+ADDRESS_PROPERTIES = (
+    Property(
+        "AddressProperties",
+        "string",
+        "Names of the parts of the device's address on its bus (type, domain, bus, slot ...).",
+        array=True,
+        prefixes=("KVM",),
+    ),
+    Property(
+        "AddressValues",
+        "string",
+        "Values of the parts named in AddressProperties, in the same order.",
+        array=True,
+        prefixes=("KVM",),
+    ),
+)
+
+ADDRESS_COLUMNS: Columns = {
+    "AddressProperties": lambda i: [name for name, _ in i.device.address] or None,
+    "AddressValues": lambda i: [value for _, value in i.device.address] or None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A RASD class: declaration, kind of device, CIM resource type, columns, what they need."""
+
+    decl: ClassDecl
+    kind: str
+    resource_type: int
+    columns: Columns
+    needs: Needs = Needs.LIVE
+
+
+class SettingProvider(FamilyProvider[DeviceItem]):
+    """Serves one RASD class: one instance per device (of processors and memory: per guest)."""
+
+    def __init__(self, setting: Setting, hosts: Hosts) -> None:
+        common: Columns = {
+            "InstanceID": lambda i: i.full_id,
+            "ResourceType": lambda i: setting.resource_type,
+        }
+        super().__init__(setting.decl, hosts, {**common, **setting.columns})
+        self._setting = setting
+
+    def needs(self, request: ProviderRequest) -> Needs:
+        """What must be known of a guest to answer the request."""
+        names_only = request.wanted is not None and not request.wanted
+        return Needs.LIVE if names_only else self._setting.needs
+
+    def items(self, request: ProviderRequest) -> Iterable[DeviceItem]:
+        """The settings of every guest, by guest, then in the order of its definition."""
+        for item in self.guests(request, self.needs(request)):
+            yield from setting_items(item, self._setting.kind)
+
+    def find(self, request: ProviderRequest, path: InstancePath) -> DeviceItem:
+        """The setting called `InstanceID`."""
+        instance_id = path.text("InstanceID")
+        if not instance_id:
+            raise Failed("Missing InstanceID")
+        name, slash, devid = instance_id.partition("/")
+        if not (name and slash and devid):
+            raise NotFound(f"No such instance ({instance_id})")
+        item = self.guest(request, name, self.needs(request), f"No such instance ({instance_id})")
+        found = find_by_id(setting_items, item, self._setting.kind, devid)
+        if found is None:
+            raise NotFound(f"No such instance ({instance_id}): Error 0")
+        return found
+
+
+def provided(setting: Setting, hosts: Hosts, *more: ClassDecl) -> Provided:
+    """What the module of one kind brings."""
+    return Provided((*more, setting.decl), (SettingProvider(setting, hosts),))
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The superclass; it has no instances of its own."""
+    return Provided((RESOURCE_ALLOCATION_SETTING_DATA,))

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""P_DiskResourceAllocationSettingData: disks of guests, and host directories mounted in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from libvirtcim.virt.host import Hosts, Volume
+
+from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.providers.common import ALL, Provided, registered
+from libvirtcim.providers.device import DeviceItem
+from libvirtcim.providers.resource_allocation.base import (
+    ADDRESS_COLUMNS,
+    ADDRESS_PROPERTIES,
+    SUPERCLASS,
+    Setting,
+    provided,
+)
+
+_FULL = ("Xen", "KVM")
+_EMULATED = {"0": "Disk", "1": "CDROM", "2": "floppy"}
+
+EMULATED_TYPES: Mapping[str, int] = {"cdrom": 1, "floppy": 2, "lun": 4}
+EMULATED_DISK, EMULATED_FILESYSTEM = 0, 3
+
+DISK = ClassDecl(
+    "DiskResourceAllocationSettingData",
+    SUPERCLASS,
+    "A disk of a guest. VirtualQuantity is its size in bytes, Address its source on the host.",
+    ALL,
+    (
+        Property("VirtualDevice", "string", "Name in the guest, e.g. vda.", prefixes=_FULL),
+        Property(
+            "EmulatedType",
+            "uint16",
+            "What the guest sees.",
+            values={**_EMULATED, "4": "lun"},
+            prefixes=("Xen",),
+        ),
+        Property(
+            "EmulatedType",
+            "uint16",
+            "What the guest sees.",
+            values={**_EMULATED, "3": "filesystem", "4": "lun"},
+            prefixes=("KVM",),
+        ),
+        Property("BusType", "string", "Bus of the disk, e.g. virtio.", prefixes=_FULL),
+        Property("readonly", "boolean", "True if the guest can't write.", prefixes=_FULL),
+        Property("DriverName", "string", "Back-end driver, e.g. qemu.", prefixes=_FULL),
+        Property("DriverType", "string", "Image format, e.g. qcow2.", prefixes=_FULL),
+        Property("DriverCache", "string", "Cache mode, e.g. none.", prefixes=_FULL),
+        Property(
+            "AccessMode",
+            "string",
+            "Security mode of a mounted directory, e.g. mapped.",
+            prefixes=("KVM",),
+        ),
+        Property("rawio", "string", "Whether raw SCSI commands may pass.", prefixes=("KVM",)),
+        Property("sgio", "string", "Filter of raw SCSI commands.", prefixes=("KVM",)),
+        Property("shareable", "boolean", "True if guests may share the disk.", prefixes=_FULL),
+        *ADDRESS_PROPERTIES,
+        Property(
+            "MountPoint", "string", "Directory of the container that it becomes.", prefixes=("LXC",)
+        ),
+    ),
+    registration=registered("Virt_RASD"),
+)
+
+
+def _volume(item: DeviceItem) -> Volume | None:
+    source = item.device.source_path
+    return item.host.volumes().get(source) if source else None
+
+
+def _size(item: DeviceItem) -> int:
+    """Size in bytes: the volume's, else the file's on this machine, else 0."""
+    volume = _volume(item)
+    if volume is not None:
+        return volume.capacity
+    source = item.device.source_path
+    if not source or not item.host.is_local:
+        return 0
+    try:
+        return os.stat(source).st_size
+    except OSError:
+        return 0
+
+
+def _pool_id(item: DeviceItem) -> str | None:
+    volume = _volume(item)
+    return f"DiskPool/{volume.pool}" if volume is not None else None
+
+
+def _is_filesystem(item: DeviceItem) -> bool:
+    kind: str = item.device.kind
+    return kind == "filesystem"
+
+
+def _emulated_type(item: DeviceItem) -> int:
+    if _is_filesystem(item):
+        return EMULATED_FILESYSTEM if item.prefix == "KVM" else EMULATED_DISK
+    return EMULATED_TYPES.get(item.device.device or "", EMULATED_DISK)
+
+
+SETTING = Setting(
+    DISK,
+    "disk",
+    17,
+    {
+        "VirtualQuantity": _size,
+        "AllocationUnits": lambda i: "Bytes",
+        "VirtualDevice": lambda i: i.devid,
+        "Address": lambda i: i.device.source_text or "",
+        "PoolID": _pool_id,
+        "BusType": lambda i: None if _is_filesystem(i) else i.device.target_bus,
+        "EmulatedType": _emulated_type,
+        "readonly": lambda i: i.device.readonly or None,
+        "shareable": lambda i: None if _is_filesystem(i) else i.device.shareable or None,
+        "DriverName": lambda i: None if _is_filesystem(i) else i.device.driver_name,
+        "DriverType": lambda i: i.device.driver_type,
+        "DriverCache": lambda i: None if _is_filesystem(i) else i.device.driver_cache,
+        "AccessMode": lambda i: i.device.accessmode if _is_filesystem(i) else None,
+        "rawio": lambda i: None if _is_filesystem(i) else i.device.rawio,
+        "sgio": lambda i: None if _is_filesystem(i) else i.device.sgio,
+        "MountPoint": lambda i: i.device.target_dir if _is_filesystem(i) else None,
+        **ADDRESS_COLUMNS,
+    },
+)
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's classes and what serves them."""
+    return provided(SETTING, hosts)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""P_NetResourceAllocationSettingData: network interfaces of guests."""
+
+from __future__ import annotations
+
+from libvirtcim.virt.host import Hosts
+
+from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.providers.common import ALL, Provided, registered
+from libvirtcim.providers.device import DeviceItem
+from libvirtcim.providers.resource_allocation.base import (
+    ADDRESS_COLUMNS,
+    ADDRESS_PROPERTIES,
+    SUPERCLASS,
+    Setting,
+    provided,
+)
+
+_FULL = ("Xen", "KVM")
+
+
+def _text(name: str, description: str) -> Property:
+    return Property(name, "string", description, prefixes=_FULL)
+
+
+NET = ClassDecl(
+    "NetResourceAllocationSettingData",
+    SUPERCLASS,
+    "A network interface of a guest. Address is its MAC address; Reservation and Limit are average and "
+    "peak of the inbound bandwidth in kilobytes a second.",
+    ALL,
+    (
+        _text("NetworkType", "Kind of the connection: network, bridge, user, direct ..."),
+        _text("NetworkName", "The network, bridge or device that it is connected to."),
+        Property("VirtualDevice", "string", "Device on the host, e.g. vnet0."),
+        _text("SourceDevice", "Host device of a direct connection."),
+        _text("NetworkMode", "Mode of a direct connection, e.g. vepa."),
+        _text("VSIType", "Type of the virtual port, e.g. 802.1Qbg."),
+        _text("VSIManagerID", "Manager of the virtual station interface type."),
+        _text("VSITypeID", "Virtual station interface type."),
+        _text("VSITypeIDVersion", "Version of the virtual station interface type."),
+        _text("VSIInstanceID", "This virtual station interface."),
+        _text("ProfileID", "Port profile of an 802.1Qbh port."),
+        _text("FilterRef", "Network filter that guards the interface."),
+        *ADDRESS_PROPERTIES,
+    ),
+    registration=registered("Virt_RASD"),
+)
+
+
+def _allocation_units(item: DeviceItem) -> str | None:
+    limited = item.device.inbound_average or item.device.inbound_peak
+    return "KiloBytes per Second" if limited else None
+
+
+def _pool_id(item: DeviceItem) -> str | None:
+    network = item.device.source_network
+    return f"NetworkPool/{network}" if network else None
+
+
+def _source_device(item: DeviceItem) -> str | None:
+    if item.device.type != "direct":
+        return None
+    source: str | None = item.device.source_text
+    return source
+
+
+SETTING = Setting(
+    NET,
+    "net",
+    10,
+    {
+        "NetworkType": lambda i: i.device.type,
+        "Address": lambda i: i.device.mac,
+        "NetworkName": lambda i: i.device.source_text,
+        "Reservation": lambda i: i.device.inbound_average or None,
+        "Limit": lambda i: i.device.inbound_peak or None,
+        "AllocationUnits": _allocation_units,
+        "SourceDevice": _source_device,
+        "VirtualDevice": lambda i: i.device.target_dev,
+        "NetworkMode": lambda i: i.device.source_mode,
+        "ResourceSubType": lambda i: i.device.model,
+        "PoolID": _pool_id,
+        "VSIType": lambda i: i.device.virtualport_type,
+        "VSIManagerID": lambda i: i.device.vsi_managerid,
+        "VSITypeID": lambda i: i.device.vsi_typeid,
+        "VSITypeIDVersion": lambda i: i.device.vsi_typeidversion,
+        "VSIInstanceID": lambda i: i.device.vsi_instanceid,
+        "ProfileID": lambda i: i.device.vsi_profileid,
+        "FilterRef": lambda i: i.device.filter,
+        **ADDRESS_COLUMNS,
+    },
+)
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's classes and what serves them."""
+    return provided(SETTING, hosts)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""P_VirtualSystemSettingData: the persistent definition of a guest, devices apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from libvirtcim.virt.host import Hosts, Needs
+
+from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.errors import NotFound
+from libvirtcim.cim.objects import InstancePath
+from libvirtcim.cim.provider import Columns, ProviderRequest
+from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+
+ACTIONS: Mapping[str, int] = {"destroy": 2, "restart": 3, "preserve": 123}
+"""libvirt's on_poweroff and on_crash → AutomaticShutdownAction, AutomaticRecoveryAction."""
+ACTION_OTHER, ACTION_ABSENT = 2, 0
+
+BASE = ClassDecl(
+    "VirtualSystemSettingData",
+    "CIM_VirtualSystemSettingData",
+    "Settings that guests of every hypervisor family have.",
+    ("Virt",),
+    (
+        Property(
+            "ClockOffset",
+            "uint16",
+            "What the guest's real-time clock shows at its start.",
+            values={"0": "UTC", "1": "Local"},
+        ),
+        Property(
+            "AutomaticShutdownAction",
+            "uint16",
+            "What happens when the guest powers itself off.",
+            values={"2": "Turn Off", "3": "Restart", "123": "Preserve", "..": "DMTF Reserved"},
+            override=True,
+        ),
+        Property("UUID", "string", "The guest's UUID."),
+        Property("EnableACPI", "boolean", "Whether the guest has ACPI."),
+        Property("EnableAPIC", "boolean", "Whether the guest has an APIC."),
+        Property("EnablePAE", "boolean", "Whether the guest's processors have PAE."),
+        Property(
+            "AutoStart",
+            "uint16",
+            "Whether the guest starts with the host.",
+            values={"0": "Disabled", "1": "Enabled"},
+        ),
+    ),
+)
+
+VIRTUAL_SYSTEM_SETTING_DATA = ClassDecl(
+    "VirtualSystemSettingData",
+    "Virt_VirtualSystemSettingData",
+    "Settings of one guest as they are kept for its next start.",
+    ALL,
+    (
+        Property(
+            "IsFullVirt",
+            "boolean",
+            "Whether the guest sees a full machine (HVM) or is paravirtualised.",
+            prefixes=("Xen",),
+        ),
+        Property("Bootloader", "string", "Program that finds the kernel.", prefixes=("Xen",)),
+        Property("BootloaderArgs", "string", "Arguments of the boot loader.", prefixes=("Xen",)),
+        Property("Kernel", "string", "Kernel file on the host.", prefixes=("Xen",)),
+        Property("Ramdisk", "string", "Initial RAM disk on the host.", prefixes=("Xen",)),
+        Property("CommandLine", "string", "Arguments of the kernel.", prefixes=("Xen",)),
+        Property(
+            "BootDevices",
+            "string",
+            "Kinds of devices to boot from, first one first: hd, cdrom, fd, network.",
+            array=True,
+            prefixes=("Xen", "KVM"),
+        ),
+        Property("Emulator", "string", "Device model program.", prefixes=("Xen", "KVM")),
+        Property("Arch", "string", "Processor architecture, e.g. x86_64.", prefixes=("KVM",)),
+        Property("Machine", "string", "Machine type, e.g. pc-q35-8.0.", prefixes=("KVM",)),
+        Property("InitPath", "string", "First program of the container.", prefixes=("LXC",)),
+    ),
+    registration=registered("Virt_VSSD"),
+)
+
+
+def _action(text: str | None) -> int:
+    return ACTION_ABSENT if text is None else ACTIONS.get(text, ACTION_OTHER)
+
+
+def _clock_offset(item: GuestItem) -> int | None:
+    offset = item.guest.config.clock_offset
+    return None if offset is None else int(offset.lower() == "localtime")
+
+
+def _is_full_virt(item: GuestItem) -> bool | None:
+    return {"hvm": True, "linux": False, "xen": False}.get(item.guest.config.os_type or "")
+
+
+COLUMNS: Columns = {
+    "InstanceID": lambda i: f"{i.prefix}:{i.guest.name}",
+    "VirtualSystemIdentifier": lambda i: i.guest.name,
+    "ElementName": lambda i: i.guest.name,
+    "VirtualSystemType": lambda i: i.prefix,
+    "UUID": lambda i: i.guest.config.uuid or i.guest.uuid,
+    "Caption": lambda i: "Virtual System",
+    "Description": lambda i: "Virtual System",
+    "AutomaticShutdownAction": lambda i: _action(i.guest.config.on_poweroff),
+    "AutomaticRecoveryAction": lambda i: _action(i.guest.config.on_crash),
+    "EnableACPI": lambda i: i.guest.config.acpi,
+    "EnableAPIC": lambda i: i.guest.config.apic,
+    "EnablePAE": lambda i: i.guest.config.pae,
+    "AutoStart": lambda i: int(i.guest.autostart),
+    "ClockOffset": _clock_offset,
+    "IsFullVirt": _is_full_virt,
+    "Bootloader": lambda i: i.guest.config.bootloader,
+    "BootloaderArgs": lambda i: i.guest.config.bootloader_args,
+    "Kernel": lambda i: i.guest.config.kernel,
+    "Ramdisk": lambda i: i.guest.config.initrd,
+    "CommandLine": lambda i: i.guest.config.cmdline,
+    "BootDevices": lambda i: list(i.guest.config.boot_devices) or None,
+    "Emulator": lambda i: i.guest.config.emulator,
+    "Arch": lambda i: i.guest.config.arch,
+    "Machine": lambda i: i.guest.config.machine,
+    "InitPath": lambda i: i.guest.config.init,
+}
+
+
+class SettingDataProvider(FamilyProvider[GuestItem]):
+    """One instance per guest, from its persistent definition (of a transient guest: the live one)."""
+
+    def items(self, request: ProviderRequest) -> Iterable[GuestItem]:
+        """Every guest."""
+        return self.guests(request, self._needs(request))
+
+    def find(self, request: ProviderRequest, path: InstancePath) -> GuestItem:
+        """The guest whose settings `InstanceID` (`<prefix>:<name>`) names."""
+        instance_id = path.text("InstanceID")
+        name = instance_id.partition(":")[2]
+        if not name:
+            raise NotFound(f"No such instance ({instance_id or 'InstanceID'})")
+        return self.guest(
+            request, name, self._needs(request), f"Referenced domain `{name}' does not exist"
+        )
+
+    @staticmethod
+    def _needs(request: ProviderRequest) -> Needs:
+        if request.wanted is not None and not request.wanted:
+            return Needs.STATE
+        return Needs.CONFIG | (Needs.AUTOSTART if request.wants("AutoStart") else Needs.STATE)
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's classes and what serves them."""
+    decl = VIRTUAL_SYSTEM_SETTING_DATA
+    return Provided((BASE, decl), (SettingDataProvider(decl, hosts, COLUMNS),))
