@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from libvirtcim.virt.host import Hosts, Needs
@@ -58,12 +59,12 @@ UNKNOWN_STATE = Status(0, 0, 0, 0)
 
 ENABLED_OFFLINE = 6
 OPERATING_MIGRATING = 9
-SAVE_DIRECTORY = "/var/lib/libvirt"
+SAVE_DIRECTORY = Path("/var/lib/libvirt")
 
 
-def save_file(name: str) -> str:
+def save_file(name: str) -> Path:
     """The memory snapshot that the snapshot service keeps of a guest."""
-    return os.path.join(SAVE_DIRECTORY, f"{name.replace('/', '_')}.save")
+    return SAVE_DIRECTORY / f"{name.replace('/', '_')}.save"
 
 
 def has_save_file(name: str) -> bool:

@@ -35,7 +35,7 @@ class QualifierType:
     array: bool = False
     default: Any = None
     scopes: tuple[str, ...] = ("ANY",)
-    """Upper-case names out of CLASS, ASSOCIATION, INDICATION, PROPERTY, REFERENCE, METHOD, PARAMETER, ANY."""
+    """CLASS, ASSOCIATION, INDICATION, PROPERTY, REFERENCE, METHOD, PARAMETER or ANY."""
     overridable: bool = True
     tosubclass: bool = True
     translatable: bool = False
@@ -55,7 +55,7 @@ class PropertyInfo:
     default: Any = None
     array_size: int | None = None
     qualifiers: Qualifiers = field(default_factory=dict)
-    """Qualifiers declared here besides Key, EmbeddedInstance and EmbeddedObject, which have fields of their own."""
+    """Declared here, without Key, EmbeddedInstance and EmbeddedObject: these have own fields."""
     origin: str = ""
     """Name of the class that introduced the property."""
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from libvirtcim.virt.host import Hosts, Volume
 
@@ -83,7 +83,7 @@ def _size(item: DeviceItem) -> int:
     if not source or not item.host.is_local:
         return 0
     try:
-        return os.stat(source).st_size
+        return Path(source).stat().st_size
     except OSError:
         return 0
 

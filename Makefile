@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# make run: serve this machine's guests and show them.   make check: everything that must be green.
+
+SHELL := /bin/bash
+VENV := .venv
+PY := $(VENV)/bin/python
+SYSTEM_PYTHON ?= /usr/bin/python3
+PORT ?= 5988
+CONNECTION ?=
+JOBS ?= auto
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# what serving needs, and what the test suite needs besides
+RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
+TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-lxc libvirt-clients \
+	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
+	libvirt-daemon-config-nwfilter sblim-wbemcli apache2-utils
+
+.PHONY: help deps deps-run run check lint types test generate bench install clean
+
+help:
+	@echo 'make run       install what is missing, serve this machine'"'"'s guests on port $(PORT), show them'
+	@echo '               (PORT=5990 CONNECTION="KVM=qemu:///session" choose others; Ctrl-C ends it)'
+	@echo 'make check     lint, types, generated files up to date, the whole test suite'
+	@echo 'make deps      Debian packages and $(VENV) for developing'
+	@echo 'make generate  MOF, registration files, class table and class reference'
+	@echo 'make bench     speed, against the floor that libvirt itself sets'
+	@echo 'make install   install below DESTDIR=, PREFIX= ($(PREFIX))'
+	@echo 'make clean     remove what was built'
+
+deps: .deps-test $(VENV)/.dev
+
+deps-run: .deps-run $(VENV)/.run
+
+.PHONY: .deps-run .deps-test
+.deps-run:
+	@packaging/apt-packages $(RUN_PACKAGES)
+.deps-test:
+	@packaging/apt-packages $(RUN_PACKAGES) $(TEST_PACKAGES)
+
+$(VENV)/.venv: | .deps-run
+	@echo '== Python environment in $(VENV)'
+	@$(SYSTEM_PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: pyproject.toml setup.py | $(VENV)/.venv
+	@echo '== installing libvirtcim into $(VENV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml setup.py | $(VENV)/.venv
+	@echo '== installing libvirtcim and its development tools into $(VENV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[demo,dev]'
+	@touch $@ $(VENV)/.run
+
+run: deps-run
+	@exec $(VENV)/bin/libvirtcim demo --listen 127.0.0.1:$(PORT) $(foreach c,$(CONNECTION),--connection $(c))
+
+check: deps lint types
+	@echo '== generated files'
+	@$(VENV)/bin/libvirtcim generate --check
+	@echo '== tests'
+	@$(PY) -m pytest -n $(JOBS) --dist loadgroup
+
+lint:
+	@echo '== lint'
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types:
+	@echo '== types'
+	@$(VENV)/bin/mypy
+
+test:
+	@$(PY) -m pytest
+
+generate: deps
+	@$(VENV)/bin/libvirtcim generate
+
+bench: deps
+	@$(PY) -m bench
+
+install:
+	@$(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --root-user-action=ignore \
+		--prefix '$(PREFIX)' $(if $(DESTDIR),--root '$(DESTDIR)') .
+	@install -d '$(DESTDIR)$(PREFIX)/share/libvirtcim'
+	@cp -r mof registration '$(DESTDIR)$(PREFIX)/share/libvirtcim/'
+	@echo 'installed below $(DESTDIR)$(PREFIX)'
+
+clean:
+	@rm -rf build dist *.egg-info $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
