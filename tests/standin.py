@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A stand-in for a libvirt connection that answers from recorded XML and figures.
+
+Only for answers that no hypervisor here can be made to give again: states, listing orders and
+runtime values of a host that once was. Everything else is tested against real libvirt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import libvirt
+
+from libvirtcim.virt import errors
+from libvirtcim.virt.connection import Connection
+
+T = TypeVar("T")
+
+
+def libvirt_error(code: int, message: str) -> libvirt.libvirtError:
+    """The exception that libvirt-python raises for `code`."""
+    error = libvirt.libvirtError(message)
+    error.err = (code, libvirt.VIR_FROM_QEMU, message, libvirt.VIR_ERR_ERROR, "", "", "", -1, -1)
+    return error
+
+
+@dataclass
+class Domain:
+    """A recorded domain."""
+
+    domain_name: str
+    uuid: str
+    state_number: int
+    inactive_xml: str
+    live_xml: str | None = None
+    number: int = -1
+    persistent: bool = True
+    autostart_flag: bool = False
+    managed_save: bool = False
+    vcpus_online: int | None = None
+    memory_kib: int = 0
+    scheduler: Mapping[str, int] = field(default_factory=dict)
+    metadata_written: list[str] = field(default_factory=list)
+
+    def name(self) -> str:
+        return self.domain_name
+
+    def UUIDString(self) -> str:
+        return self.uuid
+
+    def ID(self) -> int:
+        return self.number
+
+    def isActive(self) -> int:
+        return int(self.live_xml is not None)
+
+    def isPersistent(self) -> int:
+        return int(self.persistent)
+
+    def autostart(self) -> int:
+        return int(self.autostart_flag)
+
+    def hasManagedSaveImage(self, _flags: int = 0) -> int:
+        return int(self.managed_save)
+
+    def state(self, _flags: int = 0) -> list[int]:
+        return [self.state_number, 0]
+
+    def info(self) -> list[int]:
+        return [self.state_number, self.memory_kib, self.memory_kib, self.vcpus_online or 1, 0]
+
+    def XMLDesc(self, flags: int = 0) -> str:
+        if flags & libvirt.VIR_DOMAIN_XML_INACTIVE or self.live_xml is None:
+            return self.inactive_xml
+        return self.live_xml
+
+    def schedulerParameters(self) -> Mapping[str, int]:
+        return self.scheduler
+
+    def schedulerParametersFlags(self, _flags: int = 0) -> Mapping[str, int]:
+        return self.scheduler
+
+    def vcpusFlags(self, _flags: int = 0) -> int:
+        if self.vcpus_online is None:
+            raise libvirt_error(libvirt.VIR_ERR_NO_SUPPORT, "this function is not supported")
+        return self.vcpus_online
+
+    def setMetadata(self, _kind: int, text: str, *_args: Any) -> int:
+        self.metadata_written.append(text)
+        return 0
+
+    def stats(self) -> dict[str, int]:
+        found = {"state.state": self.state_number, "state.reason": 0}
+        if self.vcpus_online is not None:
+            found["vcpu.current"] = self.vcpus_online
+        found["balloon.current"] = self.memory_kib
+        return found
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A recorded storage volume of a file-based pool."""
+
+    volume_path: str
+    figures: Sequence[int]
+
+    def key(self) -> str:
+        return self.volume_path
+
+    def path(self) -> str:
+        return self.volume_path
+
+    def name(self) -> str:
+        return self.volume_path.rpartition("/")[2]
+
+    def info(self) -> Sequence[int]:
+        return self.figures
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A recorded active storage pool."""
+
+    pool_name: str
+    xml: str
+    volumes: Sequence[Volume]
+
+    def name(self) -> str:
+        return self.pool_name
+
+    def isActive(self) -> int:
+        return 1
+
+    def XMLDesc(self, _flags: int = 0) -> str:
+        return self.xml
+
+    def listAllVolumes(self, _flags: int = 0) -> list[Volume]:
+        return list(self.volumes)
+
+
+@dataclass
+class RecordedHost:
+    """What `virConnect` offers, as far as the host layer uses it."""
+
+    kind: str
+    domains: Sequence[Domain]
+    pools: Sequence[Pool] = ()
+    bulk_stats: bool = True
+
+    def getType(self) -> str:
+        return self.kind
+
+    def getURI(self) -> str:
+        return f"{self.kind.lower()}:///system"
+
+    def getVersion(self) -> int:
+        return 9000000
+
+    def getLibVersion(self) -> int:
+        return 9000000
+
+    def isAlive(self) -> int:
+        return 1
+
+    def listAllDomains(self, flags: int = 0) -> list[Domain]:
+        tests: dict[int, Callable[[Domain], bool]] = {
+            libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART: lambda d: d.autostart_flag,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT: lambda d: d.persistent,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE: lambda d: d.managed_save,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE: lambda d: d.live_xml is not None,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE: lambda d: d.live_xml is None,
+        }
+        asked = [test for flag, test in tests.items() if flags & flag]
+        return [d for d in self.domains if all(test(d) for test in asked)]
+
+    def getAllDomainStats(self, _stats: int = 0, _flags: int = 0) -> list[tuple[Domain, Any]]:
+        if not self.bulk_stats:
+            raise libvirt_error(libvirt.VIR_ERR_NO_SUPPORT, "this function is not supported")
+        return [(d, d.stats()) for d in self.domains]
+
+    def lookupByName(self, name: str) -> Domain:
+        for domain in self.domains:
+            if domain.domain_name == name:
+                return domain
+        raise libvirt_error(
+            libvirt.VIR_ERR_NO_DOMAIN,
+            f"Domain not found: no domain with matching name '{name}'",
+        )
+
+    def lookupByUUIDString(self, uuid: str) -> Domain:
+        for domain in self.domains:
+            if domain.uuid == uuid:
+                return domain
+        raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, f"no domain with matching uuid '{uuid}'")
+
+    def listAllStoragePools(self, _flags: int = 0) -> list[Pool]:
+        return list(self.pools)
+
+
+class StandInConnection(Connection):
+    """A connection whose calls go to a recorded host; None: a hypervisor that is not there."""
+
+    def __init__(self, uri: str, host: RecordedHost | None) -> None:
+        super().__init__(uri)
+        self._recorded = host
+
+    def call(self, fn: Callable[[Any], T], *_args: Any, **_options: Any) -> T:
+        if self._recorded is None:
+            raise errors.Unreachable(f"no connection to {self.uri}")
+        try:
+            return fn(self._recorded)
+        except libvirt.libvirtError as error:
+            raise errors.from_libvirt(error) from error
+
+    def reachable(self) -> bool:
+        return self._recorded is not None
+
+    @property
+    def ever_connected(self) -> bool:
+        return self._recorded is not None
