@@ -12,6 +12,7 @@ from typing import Any
 
 import libvirtcim.providers
 from libvirtcim.cim import base
+from libvirtcim.cim.associations import Association
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, expand_all
 from libvirtcim.cim.provider import InstanceProvider
@@ -36,11 +37,12 @@ def provided(hosts: Hosts) -> list[Provided]:
 
 def declarations() -> list[ClassDecl]:
     """Every class declaration of every provider module; needs no hypervisor."""
-    hosts = Hosts({})
-    try:
-        return [decl for part in provided(hosts) for decl in part.declarations]
-    finally:
-        hosts.close()
+    return [decl for part in provided(Hosts({})) for decl in part.declarations]
+
+
+def associations() -> list[Association]:
+    """Every association with its handlers; needs no hypervisor."""
+    return [association for part in provided(Hosts({})) for association in part.associations]
 
 
 def schema(declared: Iterable[ClassDecl]) -> Schema:

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The `libvirtcim` command."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from libvirtcim import __version__, composition, demo, generate, inspect_host, serve
+from libvirtcim.cim.errors import CIMError
+from libvirtcim.config import Config, ConfigError, General, load, option_fields
+from libvirtcim.server.settings import ServerSettings
+from libvirtcim.virt.families import FAMILIES
+
+EXAMPLES = """\
+examples:
+  libvirtcim serve                                   this machine's hypervisors, on 127.0.0.1:5988
+  libvirtcim serve --connection KVM=qemu:///session --listen 127.0.0.1:5990
+  libvirtcim serve --connection KVM=qemu+tls://other/system --connection LXC=lxc:///system
+  libvirtcim serve --listen-tls 0.0.0.0:5989 --tls-certificate cert.pem --tls-key key.pem \\
+                   --authentication htpasswd --htpasswd-file /etc/libvirtcim.users
+  libvirtcim doctor                                  which hypervisors answer, and why others don't
+  libvirtcim ls --json                               the guests, for scripts
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0 well, 1 a problem, 2 a wrong call."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except ConfigError as error:
+        print(f"libvirtcim: {error}", file=sys.stderr)
+        return 2
+    except CIMError as error:
+        print(f"libvirtcim: {error.message}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "libvirtcim",
+        description="Serve the virtual machines of a host to CIM clients (WBEM), through libvirt.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"libvirtcim {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> Any:
+        made = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(command=run)
+        return made
+
+    served = command("serve", _serve, "serve CIM-XML over HTTP and HTTPS")
+    _add_common(served)
+    _add_settings(served, ServerSettings, "server")
+    shown = command("ls", _ls, "list the guests")
+    _add_common(shown)
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    doctor = command("doctor", _doctor, "tell which hypervisors answer, which don't and why")
+    _add_common(doctor)
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    made = command("generate", _generate, "write MOF, registration files and references")
+    made.add_argument("--check", action="store_true", help="only say what is out of date")
+    made.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="tree to write to")
+    tried = command("demo", _demo, "serve, show through a CIM client what is served, go on serving")
+    _add_common(tried)
+    _add_settings(tried, ServerSettings, "server")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="instead of /etc/libvirtcim.toml"
+    )
+    parser.add_argument(
+        "--connection",
+        action="append",
+        default=[],
+        metavar="FAMILY=URI",
+        help=f"serve a family ({', '.join(FAMILIES)}) from a libvirt URI; repeatable",
+    )
+    _add_settings(parser, General, "general")
+
+
+def _add_settings(parser: argparse.ArgumentParser, settings: type[Any], title: str) -> None:
+    group = parser.add_argument_group(f"{title} settings")
+    for item, hint in option_fields(settings):
+        unit = item.metadata["unit"]
+        repeat = str(hint).startswith("tuple")
+        default = generate.shown(item.default)
+        text = item.metadata["help"] + (f", in {unit}" if unit else "")
+        group.add_argument(
+            f"--{item.name.replace('_', '-')}",
+            dest=f"set_{item.name}",
+            action="append" if repeat else "store",
+            nargs="?" if hint is bool else None,
+            const="true" if hint is bool else None,
+            metavar="BOOL" if hint is bool else "VALUE",
+            help=f"{text} (default: {default})".replace("%", "%%") if default else text,
+        )
+
+
+def _config(options: argparse.Namespace) -> Config:
+    connections = {}
+    for given in options.connection:
+        family, equals, uri = given.partition("=")
+        if not equals:
+            raise ConfigError(f"--connection {given}: write FAMILY=URI, e.g. KVM=qemu:///system")
+        connections[family] = uri
+    flags = {
+        name.removeprefix("set_"): value
+        for name, value in vars(options).items()
+        if name.startswith("set_") and value is not None
+    }
+    config = load(options.config, flags, connections)
+    level = logging.getLevelName(config.general.log_level.upper())
+    if not isinstance(level, int):
+        raise ConfigError(f"log_level {config.general.log_level!r} is none of debug, info, ...")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return config
+
+
+def _serve(options: argparse.Namespace) -> int:
+    return serve.run(_config(options))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    return demo.run(_config(options), chosen=bool(options.connection))
+
+
+def _ls(options: argparse.Namespace) -> int:
+    config = _config(options)
+    hosts = inspect_host.hosts(config)
+    try:
+        rows = list(inspect_host.guests(composition.broker(hosts), list(config.connections)))
+    finally:
+        hosts.close()
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        print(guest_table(rows))
+    else:
+        print("No guests. `libvirtcim doctor` tells which hypervisors answer.")
+    return 0
+
+
+def guest_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Guests as a table for a terminal."""
+    cells = [
+        [
+            row["family"],
+            row["name"],
+            row["state"],
+            row["processors"],
+            "" if row["memory_kib"] is None else f"{row['memory_kib'] / 1024:.0f}",
+            row["uuid"],
+        ]
+        for row in rows
+    ]
+    heads = ["FAMILY", "NAME", "STATE", "CPUS", "MEM MiB", "UUID"]
+    return tabulate(cells, heads, tablefmt="plain", disable_numparse=[1])
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    config = _config(options)
+    hosts = inspect_host.hosts(config)
+    try:
+        report = inspect_host.doctor(config, hosts)
+    finally:
+        hosts.close()
+    if options.json:
+        print(json.dumps(report, indent=2))
+    else:
+        _print_report(report)
+    return 0 if any(h["answers"] for h in report["hypervisors"]) else 1
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    print(f"libvirtcim {report['libvirtcim']}, Python {report['python']}")
+    print("configuration: " + (", ".join(report["configuration"]) or "defaults, no file"))
+    if report["readonly"]:
+        print("read-only: guests can be seen, nothing can be changed")
+    for name, count in report["namespaces"].items():
+        print(f"namespace {name}: {count} classes")
+    libraries = (f"{name} {version or 'absent'}" for name, version in report["libraries"].items())
+    print("libraries: " + ", ".join(libraries))
+    print()
+    for host in report["hypervisors"]:
+        mark = "ok " if host["answers"] else "-- "
+        print(f"{mark} {host['family']:4} {host['uri']}")
+        if host["answers"]:
+            print(
+                f"       {host['type']} {host['version']}, libvirt {host['libvirt']}, "
+                f"{host['guests']} guests"
+            )
+        else:
+            print(f"       {host['problem']}")
+        if host["note"]:
+            print(f"       note: {host['note']}")
+
+
+def _generate(options: argparse.Namespace) -> int:
+    root: Path = options.root
+    if not options.check:
+        generate.write(root, root / "mof/base")
+        print(f"written below {root.resolve()}: {', '.join(generate.GENERATED)}")
+        return 0
+    wrong = generate.differences(root)
+    for path in wrong:
+        print(f"out of date: {path}")
+    print("run `make generate`" if wrong else "generated files are up to date")
+    return int(bool(wrong))

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Configuration: command-line flags over `/etc/libvirtcim.toml` over `/etc/libvirt-cim.conf` over defaults.
+
+Every setting is a field of `General` or of `ServerSettings`, with its description; flags, the keys of
+the file and `docs/settings.md` are derived from them. In the file the settings of the server stand in a
+table `[server]`, the libvirt URIs in `[connections]`, everything else at the top.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import libconf
+
+from libvirtcim.server.settings import ServerSettings
+from libvirtcim.virt.families import FAMILIES, by_prefix
+
+CONFIG_FILE = Path("/etc/libvirtcim.toml")
+LEGACY_FILE = Path("/etc/libvirt-cim.conf")
+
+
+class ConfigError(Exception):
+    """A setting is unknown, of the wrong type or impossible; the message says which and where."""
+
+
+def _setting(default: Any, text: str, *, legacy: bool = False) -> Any:
+    return field(default=default, metadata={"help": text, "unit": "", "legacy": legacy})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """Settings that are not the server's."""
+
+    readonly: bool = _setting(
+        False, "Open libvirt read-only: guests can be seen, nothing can be changed", legacy=True
+    )
+    side_files: Path = _setting(
+        Path("/etc/libvirt/cim"),
+        "Directory of libvirt-cim's per-guest files, read until taken over",
+    )
+    log_level: str = _setting("info", "Least severity that is logged: debug, info, warning, error")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings of one process."""
+
+    general: General
+    server: ServerSettings
+    connections: Mapping[str, str]
+    """Family prefix → libvirt URI."""
+    sources: tuple[Path, ...]
+    """Files that were read."""
+
+
+def option_fields(settings: type[Any]) -> Iterator[tuple[Field[Any], Any]]:
+    """Every field of a settings class with its type."""
+    hints = get_type_hints(settings)
+    for item in fields(settings):
+        yield item, hints[item.name]
+
+
+def load(
+    path: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    connections: Mapping[str, str] | None = None,
+    legacy: Path = LEGACY_FILE,
+) -> Config:
+    """The configuration; `path` None: the default file, if there is one.
+
+    `flags` are setting names to values (text or typed) and win over the files. Connections given as
+    flags replace those of the file as a whole. Raises ConfigError.
+    """
+    general: dict[str, Any] = {}
+    server: dict[str, Any] = {}
+    chosen: Mapping[str, Any] = {}
+    sources = []
+    if legacy.exists():
+        general.update(_legacy(legacy))
+        sources.append(legacy)
+    file = path or (CONFIG_FILE if CONFIG_FILE.exists() else None)
+    if file is not None:
+        top, in_server, chosen = _toml(file)
+        general.update(top)
+        server.update(in_server)
+        sources.append(file)
+    for name, value in (flags or {}).items():
+        (general if name in _names(General) else server)[name] = value
+    return Config(
+        _settings(General, general),
+        _settings(ServerSettings, server),
+        _connections(connections or chosen),
+        tuple(sources),
+    )
+
+
+def _names(settings: type[Any]) -> set[str]:
+    return {item.name for item in fields(settings)}
+
+
+def _toml(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    try:
+        top = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    server = top.pop("server", {})
+    connections = top.pop("connections", {})
+    for where, table, known in (("", top, General), ("[server] ", server, ServerSettings)):
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: {where}must be a table")
+        for name in table:
+            if name not in _names(known):
+                raise ConfigError(
+                    f"{path}: unknown setting {where}{name}; known: {', '.join(sorted(_names(known)))}"
+                )
+    if not isinstance(connections, dict):
+        raise ConfigError(f"{path}: connections must be a table of family = URI")
+    return top, server, connections
+
+
+def _legacy(path: Path) -> dict[str, Any]:
+    """Settings out of libvirt-cim's own file; what nothing here uses is left alone."""
+    try:
+        with path.open() as stream:
+            read = libconf.load(stream)
+    except (OSError, UnicodeDecodeError, libconf.ConfigParseError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return {
+        item.name: read[item.name]
+        for item in fields(General)
+        if item.metadata["legacy"] and item.name in read
+    }
+
+
+def _connections(given: Mapping[str, Any]) -> dict[str, str]:
+    if not given:
+        return {prefix: family.uri for prefix, family in FAMILIES.items()}
+    chosen = {}
+    for name, uri in given.items():
+        family = by_prefix(name)
+        if family is None:
+            raise ConfigError(
+                f"connection {name}={uri}: unknown family; known: {', '.join(FAMILIES)}"
+            )
+        if not isinstance(uri, str) or not uri:
+            raise ConfigError(f"connection {name}: a libvirt URI must be given")
+        chosen[family.prefix] = uri
+    return chosen
+
+
+def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    converted = {
+        item.name: convert(item.name, values[item.name], hint)
+        for item, hint in option_fields(kind)
+        if item.name in values
+    }
+    try:
+        return kind(**converted)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, `[IPv6]:PORT` or `PORT` as host and port."""
+    host, _, port = text.rpartition(":")
+    if not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:5988")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def convert(name: str, value: Any, hint: Any) -> Any:
+    """A value, as a file or a flag has it, in the type of its setting; raises ConfigError."""
+    shown = str(hint)
+    try:
+        if hint is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "yes": True, "false": False, "no": False}[str(value).lower()]
+        if hint in (int, float):
+            if isinstance(value, bool):
+                raise ValueError
+            return hint(value)
+        if "Path" in shown:
+            return Path(value)
+        if shown.startswith("tuple"):
+            many = value if isinstance(value, (list, tuple)) else [value]
+            if "int" in shown:
+                return tuple(endpoint(v) if isinstance(v, str) else tuple(v) for v in many)
+            return tuple(str(v) for v in many if v != "")
+        if "Literal" in shown and value not in hint.__args__:
+            raise ConfigError(f"{name} must be one of {', '.join(hint.__args__)}, not {value!r}")
+        if not isinstance(value, str):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(hint, "text")
+        raise ConfigError(f"{name} must be {kind}, not {value!r}") from None
+    return value

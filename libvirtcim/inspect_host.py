@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What `libvirtcim ls` and `libvirtcim doctor` report, as plain data ready for JSON or a table."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from libvirtcim import __version__, composition
+from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.errors import CIMError
+from libvirtcim.cim.objects import InstancePath, RequestContext
+from libvirtcim.config import Config
+from libvirtcim.virt import errors as virt
+from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.host import Host, Hosts, Needs
+
+CONTEXT = RequestContext()
+
+ENABLED_STATES: Mapping[int, str] = {
+    0: "unknown",
+    2: "running",
+    3: "off",
+    4: "shutting down",
+    6: "saved",
+    9: "paused",
+}
+
+LIBRARIES = (
+    "libvirt-python",
+    "lxml",
+    "aiohttp",
+    "lark",
+    "libconf",
+    "libpass",
+    "python-pam",
+    "pywbem",
+)
+
+
+def hosts(config: Config) -> Hosts:
+    """The hosts of a configuration; nothing is opened yet."""
+    return Hosts(
+        config.connections,
+        readonly=config.general.readonly,
+        side_files=config.general.side_files,
+    )
+
+
+def guests(broker: Broker, prefixes: list[str]) -> Iterator[dict[str, Any]]:
+    """Every guest as CIM shows it: family, name, state, processors, memory (KiB), UUID."""
+    for prefix in prefixes:
+        amounts = {
+            kind: {
+                row["InstanceID"].rpartition("/")[0]: row["VirtualQuantity"]
+                for row in broker.enumerate_instances(
+                    CONTEXT,
+                    composition.VIRT,
+                    f"{prefix}_{kind}ResourceAllocationSettingData",
+                    ["InstanceID", "VirtualQuantity"],
+                )
+            }
+            for kind in ("Mem", "Proc")
+        }
+        for row in broker.enumerate_instances(
+            CONTEXT,
+            composition.VIRT,
+            f"{prefix}_ComputerSystem",
+            ["Name", "EnabledState", "UUID"],
+        ):
+            name = row["Name"]
+            yield {
+                "family": prefix,
+                "name": name,
+                "state": ENABLED_STATES.get(row["EnabledState"], str(row["EnabledState"])),
+                "processors": amounts["Proc"].get(name),
+                "memory_kib": amounts["Mem"].get(name),
+                "uuid": row["UUID"],
+            }
+
+
+def doctor(config: Config, served: Hosts) -> dict[str, Any]:
+    """How everything stands: versions, configuration, hypervisors, class table."""
+    schema = composition.schema(composition.declarations())
+    return {
+        "libvirtcim": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "configuration": [str(path) for path in config.sources],
+        "readonly": config.general.readonly,
+        "namespaces": {
+            name: sum(1 for _ in schema.subclasses(name, None, deep=True))
+            for name in schema.namespaces
+        },
+        "hypervisors": [_hypervisor(served.host(prefix), prefix) for prefix in config.connections],
+    }
+
+
+def _version(name: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(name)
+    return None
+
+
+def _hypervisor(host: Host, prefix: str) -> dict[str, Any]:
+    count: int | None = None
+    problem: str | None = None
+    try:
+        count = len(host.guests(Needs.STATE))
+    except virt.VirtError as error:
+        problem = error.libvirt_message
+    status = host.connection.status()
+    expected = FAMILIES[prefix].connection_types
+    note = None
+    if status.hypervisor_type and status.hypervisor_type.upper() not in {
+        t.upper() for t in expected
+    }:
+        note = f"driver {status.hypervisor_type} serves the family {prefix}"
+    return {
+        "family": prefix,
+        "uri": status.uri,
+        "answers": problem is None,
+        "guests": count,
+        "problem": problem,
+        "note": note,
+        "state": status.state.value,
+        "attempts": status.attempts,
+        "type": status.hypervisor_type,
+        "version": _dotted(status.hypervisor_version),
+        "libvirt": _dotted(status.libvirt_version),
+    }
+
+
+def _dotted(number: int | None) -> str | None:
+    """libvirt's version number as major.minor.release."""
+    if number is None:
+        return None
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def guest_names(broker: Broker, prefix: str) -> list[str]:
+    """Names of a family's guests; none where the family can't be listed."""
+    with contextlib.suppress(CIMError):
+        paths: Iterator[InstancePath] = broker.enumerate_instance_names(
+            CONTEXT, composition.VIRT, f"{prefix}_ComputerSystem"
+        )
+        return [path.text("Name") for path in paths]
+    return []

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`libvirtcim serve`: the embedded CIM-XML server over a configuration's hosts."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from libvirtcim import composition, inspect_host
+from libvirtcim.config import Config
+from libvirtcim.server import interop
+from libvirtcim.server.auth import check_exposure
+from libvirtcim.server.http import CIMServer
+from libvirtcim.virt import hostname
+from libvirtcim.virt.errors import VirtError
+from libvirtcim.virt.host import Hosts
+
+_log = logging.getLogger(__name__)
+
+
+def make_server(config: Config, hosts: Hosts) -> CIMServer:
+    """A server over the hosts, not yet started."""
+    own = interop.providers(composition.NAMESPACES, hostname.cached_full_name)
+    return CIMServer(composition.broker(hosts, own), config.server)
+
+
+def run(config: Config) -> int:
+    """Serves until SIGINT or SIGTERM."""
+    try:
+        check_exposure(config.server)
+    except ValueError as error:
+        print(f"libvirtcim: {error}", file=sys.stderr)
+        return 2
+    hosts = inspect_host.hosts(config)
+    try:
+        server = make_server(config, hosts)
+        report_hypervisors(config, hosts)
+        server.run_forever()
+    except OSError as error:
+        print(f"libvirtcim: cannot listen: {error}", file=sys.stderr)
+        return 1
+    finally:
+        hosts.close()
+    return 0
+
+
+def report_hypervisors(config: Config, hosts: Hosts) -> None:
+    """Logs which hypervisors answer."""
+    for prefix, uri in config.connections.items():
+        try:
+            hosts.host(prefix).connection.call(lambda raw: raw.getType())
+            _log.info("%s is served from %s", prefix, uri)
+        except VirtError as error:
+            _log.warning("%s: %s does not answer: %s", prefix, uri, error.libvirt_message)
