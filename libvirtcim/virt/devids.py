@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The ids under which a guest's devices are known, per device kind.
+
+=========== ====================================== ==============================================
+kind        devid                                  devices
+=========== ====================================== ==============================================
+net         MAC address                            interfaces
+disk        target device, or target directory     disks and file systems, in document order
+mem         ``mem``                                one `MemoryDevice`
+proc        ``proc``                               one `ProcessorDevice`
+graphics    ``vnc``, ``sdl:<display>``, ``spice``, graphics, and consoles of type pty (the
+            the type of others, ``console:<port>`` predecessor's view of them), in document order
+input       ``<type>:<bus>``                       inputs
+console     ``charconsole:<port>``                 consoles
+controller  ``controller:<type>:<index>``          controllers
+=========== ====================================== ==============================================
+
+A part that the definition lacks is left out (``sdl``); the port of a console counts as 0. The first
+device of an id has it plain, the next ones get ``:1``, ``:2``, ... behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from libvirtcim.virt.devices.chardev import Console
+from libvirtcim.virt.devices.controller import Controller
+from libvirtcim.virt.devices.disk import Disk
+from libvirtcim.virt.devices.filesystem import Filesystem
+from libvirtcim.virt.devices.graphics import Graphics
+from libvirtcim.virt.devices.input import Input
+from libvirtcim.virt.devices.interface import Interface
+from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.families import (
+    CONSOLE,
+    CONTROLLER,
+    DEVICE_KINDS,
+    DISK,
+    GRAPHICS,
+    INPUT,
+    MEM,
+    NET,
+    PROC,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryDevice:
+    """A guest's memory: current and maximum in KiB; `dump_core` None when not stated."""
+
+    current_kib: int
+    memory_kib: int
+    dump_core: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorDevice:
+    """A guest's virtual CPUs: maximum, stated current count, and CPU shares."""
+
+    vcpus: int
+    vcpu_current: int | None
+    cpu_shares: int | None
+
+
+AnyDevice = (
+    Interface
+    | Disk
+    | Filesystem
+    | MemoryDevice
+    | ProcessorDevice
+    | Graphics
+    | Console
+    | Input
+    | Controller
+)
+
+
+class Entry(NamedTuple):
+    """A device with its id."""
+
+    devid: str
+    device: AnyDevice
+
+
+def _joined(*parts: object) -> str:
+    return ":".join(str(part) for part in parts if part is not None and part != "")
+
+
+def _graphics_id(device: Graphics | Console) -> str:
+    if isinstance(device, Console):
+        return _joined("console", device.target_port or 0)
+    if device.type == "sdl":
+        return _joined("sdl", device.display)
+    return device.type or "graphics"
+
+
+def _net(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    return ((nic.mac or "net", nic) for nic in view.interfaces)
+
+
+def _disk(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    return ((disk.target or disk.TAG, disk) for disk in view.disk_like)
+
+
+def _mem(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    yield "mem", MemoryDevice(view.current_kib, view.memory_kib, view.dump_core)
+
+
+def _proc(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    yield "proc", ProcessorDevice(view.vcpus, view.vcpu_current, view.cpu_shares)
+
+
+def _graphics(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    for device in view.graphics_like:
+        if isinstance(device, Graphics) or (device.type or "").lower() == "pty":
+            yield _graphics_id(device), device
+
+
+def _input(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    return ((_joined(device.type, device.bus), device) for device in view.inputs)
+
+
+def _console(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    return ((_joined("charconsole", c.target_port or 0), c) for c in view.consoles)
+
+
+def _controller(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+    return ((_joined("controller", c.type, c.index), c) for c in view.controllers)
+
+
+_KINDS: dict[str, Callable[[Domain], Iterable[tuple[str, AnyDevice]]]] = {
+    NET: _net,
+    DISK: _disk,
+    MEM: _mem,
+    PROC: _proc,
+    GRAPHICS: _graphics,
+    INPUT: _input,
+    CONSOLE: _console,
+    CONTROLLER: _controller,
+}
+
+
+def devices(view: Domain, kind: str) -> list[Entry]:
+    """The guest's devices of one kind with their ids, in document order. KeyError: no such kind."""
+    entries: list[Entry] = []
+    taken: set[str] = set()
+    for devid, device in _KINDS[kind](view):
+        unique, number = devid, 0
+        while unique in taken:
+            number += 1
+            unique = f"{devid}:{number}"
+        taken.add(unique)
+        entries.append(Entry(unique, device))
+    return entries
+
+
+def all_devices(view: Domain, kinds: Iterable[str] = DEVICE_KINDS) -> list[tuple[str, Entry]]:
+    """The guest's devices of the given kinds, kind by kind in the order of DEVICE_KINDS."""
+    wanted = frozenset(kinds)
+    return [
+        (kind, entry) for kind in DEVICE_KINDS if kind in wanted for entry in devices(view, kind)
+    ]
+
+
+def find(view: Domain, kind: str, devid: str) -> AnyDevice | None:
+    """The device of that kind and id, or None."""
+    for entry in devices(view, kind):
+        if entry.devid == devid:
+            return entry.device
+    return None

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""libvirt's default event loop, registered once per process and run by one daemon thread.
+
+It must be registered before the first connection is opened (libvirt ties a connection to the loop
+at open), so `connection` calls `start()` before every open. It carries keep-alive, close callbacks
+and domain events, and never stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import libvirt
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_thread: threading.Thread | None = None
+
+# After a failure of the loop itself (never seen) the thread pauses, so that it can't spin.
+_FAILURE_PAUSE_SECONDS = 1.0
+
+
+def start() -> None:
+    """Make sure that the event loop is registered and running."""
+    global _thread
+    with _lock:
+        if _thread is not None:
+            return
+        libvirt.virEventRegisterDefaultImpl()
+        _thread = threading.Thread(target=_run, name="libvirt-events", daemon=True)
+        _thread.start()
+
+
+def _run() -> None:
+    pause = threading.Event()
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError as exc:
+            _log.error("libvirt event loop: %s", exc)
+            pause.wait(_FAILURE_PAUSE_SECONDS)

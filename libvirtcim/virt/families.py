@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Hypervisor families as data: one row per class prefix, and nothing else knows their differences.
+
+A libvirt driver that is not in the table becomes manageable with one more row; which libvirt URI
+serves a family is configuration, `Family.uri` is only the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NET = "net"
+DISK = "disk"
+MEM = "mem"
+PROC = "proc"
+GRAPHICS = "graphics"
+INPUT = "input"
+CONSOLE = "console"
+CONTROLLER = "controller"
+
+# The order in which a guest's devices are walked.
+DEVICE_KINDS = (NET, DISK, MEM, PROC, GRAPHICS, INPUT, CONSOLE, CONTROLLER)
+
+_COMMON_KINDS = frozenset(DEVICE_KINDS) - {CONTROLLER}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What sets one hypervisor family apart from the others.
+
+    `connection_types` is what `virConnectGetType` says on such a connection; `side_file_type`
+    begins the names of old per-guest side files; `domain_types` lists `<domain type=...>` values,
+    the preferred one for new guests first.
+    """
+
+    prefix: str
+    title: str
+    uri: str
+    schemes: frozenset[str]
+    connection_types: frozenset[str]
+    side_file_type: str
+    domain_types: tuple[str, ...]
+    device_kinds: frozenset[str] = _COMMON_KINDS
+    nostate_is_running: bool = False
+    # Defaults for new guests.
+    os_type: str = "hvm"
+    mac_prefix: str = "00:16:3e"
+    default_weight: int | None = None
+    default_loader: str | None = None
+    default_init: str | None = None
+    # Name of the scheduler parameters that the stored weight and limit become when a guest starts;
+    # None where libvirt keeps them in the guest's own definition.
+    weight_parameter: str | None = None
+    limit_parameter: str | None = None
+
+
+FAMILIES: dict[str, Family] = {
+    family.prefix: family
+    for family in (
+        Family(
+            prefix="Xen",
+            title="Xen",
+            uri="xen:///system",
+            schemes=frozenset({"xen"}),
+            connection_types=frozenset({"Xen"}),
+            side_file_type="Xen",
+            domain_types=("xen",),
+            nostate_is_running=True,
+            os_type="linux",
+            default_weight=1024,
+            default_loader="/usr/lib/xen/boot/hvmloader",
+            weight_parameter="weight",
+            limit_parameter="cap",
+        ),
+        Family(
+            prefix="KVM",
+            title="QEMU/KVM",
+            uri="qemu:///system",
+            schemes=frozenset({"qemu"}),
+            connection_types=frozenset({"QEMU"}),
+            side_file_type="QEMU",
+            domain_types=("kvm", "qemu"),
+            device_kinds=frozenset(DEVICE_KINDS),
+            mac_prefix="00:1A:4A",
+        ),
+        Family(
+            prefix="LXC",
+            title="Linux containers",
+            uri="lxc:///system",
+            schemes=frozenset({"lxc"}),
+            connection_types=frozenset({"LXC"}),
+            side_file_type="LXC",
+            domain_types=("lxc",),
+            os_type="exe",
+            default_weight=1024,
+            default_init="/sbin/init",
+            weight_parameter="cpu_shares",
+        ),
+    )
+}
+
+
+def by_prefix(text: str) -> Family | None:
+    """The family whose prefix is `text` in any case, or None."""
+    wanted = text.lower()
+    for family in FAMILIES.values():
+        if family.prefix.lower() == wanted:
+            return family
+    return None
+
+
+def of_class_name(name: str) -> Family | None:
+    """The family whose prefix begins the class name in any case, or None."""
+    lowered = name.lower()
+    for family in FAMILIES.values():
+        if lowered.startswith(family.prefix.lower()):
+            return family
+    return None

@@ -1,0 +1,545 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A hypervisor as the providers see it: guests in bulk, volumes, capabilities, names.
+
+Every answer is fresh: state comes from libvirt each time, in one call where the driver can; XML is
+fetched each time, several calls in flight, but parsed only when its text changed. The cache holds a
+digest and the frozen view per guest, and only of guests that exist.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import libvirt
+
+from libvirtcim.virt import guestdata, hostname
+from libvirtcim.virt.capabilities import Capabilities
+from libvirtcim.virt.capabilities import parse as parse_capabilities
+from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
+from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.errors import Busy, GuestNotFound, VirtError
+from libvirtcim.virt.families import FAMILIES, Family
+from libvirtcim.virt.fanout import FanOut, Late
+from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
+from libvirtcim.virt.guestdata import GuestData, SideFiles
+from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.volumes import Volume, read_volumes
+from libvirtcim.virt.xmldoc import escape_text
+
+__all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volume"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Named settings of a host.
+
+    `in_flight`: calls at once on the connection; libvirtd takes 5 of one client by default.
+    `guest_deadline`: seconds to wait for libvirt's answer about one guest.
+    `lock_timeout`: seconds that one change of a guest waits for another.
+    `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
+    """
+
+    in_flight: int = 5
+    guest_deadline: float = 5.0
+    lock_timeout: float = 60.0
+    host_name: str | None = None
+    side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """The machine: architecture, memory in KiB, CPU count."""
+
+    arch: str
+    memory_kib: int
+    cpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    state: int
+    vcpus: int | None = None
+    memory_kib: int | None = None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the cache keeps of a guest: digest and view per document, and the last snapshot."""
+
+    views: dict[str, tuple[bytes, Domain]] = field(default_factory=dict)
+    guest: Guest | None = None
+
+
+class Host:
+    """One hypervisor: a connection and the family that it is shown as. Thread-safe."""
+
+    def __init__(
+        self, connection: Connection, family: Family, settings: HostSettings | None = None
+    ) -> None:
+        self.connection = connection
+        self.family = family
+        self.settings = settings or HostSettings()
+        self.locks = GuestLocks()
+        self.side_files = (
+            SideFiles(self.settings.side_file_dir, family.side_file_type)
+            if self.settings.side_file_dir
+            else None
+        )
+        self._name = hostname.HostName(self.settings.host_name)
+        self._fan_out = FanOut(self.settings.in_flight, f"libvirt-{family.prefix}")
+        self._known: dict[str, _Known] = {}
+        self._stuck: set[str] = set()
+        self._bulk_stats = True
+        self._nowait: int = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        self._capabilities: tuple[int, Capabilities] | None = None
+        self._lock = threading.Lock()
+
+    # -- guests ---------------------------------------------------------------------------------
+
+    def guests(self, needs: Needs = Needs.STATE) -> list[Guest]:
+        """All guests: those that are off in libvirt's order, then the active ones in its order.
+
+        A guest that vanishes meanwhile is left out; one that libvirt does not answer for in time is
+        shown as last known (`Guest.stale`).
+        """
+        return self.connection.call(lambda raw: self._snapshot(raw, needs))
+
+    def guest(self, name: str, needs: Needs = Needs.STATE) -> Guest:
+        """The guest of that name; GuestNotFound with libvirt's text if there is none."""
+        return self.connection.call(lambda raw: self._single(raw.lookupByName(name), raw, needs))
+
+    def guest_by_uuid(self, uuid: str, needs: Needs = Needs.STATE) -> Guest:
+        """The guest of that UUID; GuestNotFound with libvirt's text if there is none."""
+        return self.connection.call(
+            lambda raw: self._single(raw.lookupByUUIDString(uuid), raw, needs)
+        )
+
+    def is_online(self, guest: Guest) -> bool:
+        """Whether the guest runs: running or blocked, and for Xen also "no state"."""
+        if guest.state == NOSTATE:
+            return self.family.nostate_is_running
+        return guest.state in (RUNNING, BLOCKED)
+
+    def guest_data(self, guest: Guest) -> GuestData:
+        """The guest's stored data; the guest must have been read with LIVE or CONFIG."""
+        view = guest.any_view
+        if view is None:
+            raise LookupError(f"guest {guest.name} was read without Needs.LIVE or Needs.CONFIG")
+        return guestdata.stored(view, guest.name, guest.uuid, self.side_files)
+
+    def write_guest_data(self, name: str, **changes: Any) -> GuestData:
+        """Change values of a guest's stored data (see `GuestData`); None removes one."""
+
+        def change(raw: Any) -> GuestData:
+            domain = raw.lookupByName(name)
+            with self.locks.hold(domain.UUIDString(), self.settings.lock_timeout):
+                view = Domain.view(domain.XMLDesc(0))
+                return guestdata.write(domain, view, self.side_files, **changes)
+
+        return self.connection.call(change, idempotent=False)
+
+    def xml(self, name: str, *, inactive: bool = False) -> str:
+        """The guest's XML text as libvirt gives it, with secrets unless read-only."""
+        flags = self._xml_flags(inactive)
+        return self.connection.call(lambda raw: str(raw.lookupByName(name).XMLDesc(flags)))
+
+    def _xml_flags(self, inactive: bool) -> int:
+        flags: int = 0 if self.connection.readonly else libvirt.VIR_DOMAIN_XML_SECURE
+        return flags | (libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0)
+
+    # -- guests in bulk -------------------------------------------------------------------------
+
+    def _snapshot(self, raw: Any, needs: Needs) -> list[Guest]:
+        facts = self._bulk(raw, needs)
+        if facts is None:
+            domains = raw.listAllDomains(0)
+            known_facts: dict[str, _Facts] = {}
+        else:
+            domains = [domain for domain, _facts in facts]
+            known_facts = {domain.UUIDString(): found for domain, found in facts}
+        domains.sort(key=lambda domain: domain.ID() != -1)
+        active = any(domain.ID() != -1 for domain in domains)
+        inactive = any(domain.ID() == -1 for domain in domains)
+        transient = self._subset(raw, "TRANSIENT", "ACTIVE") if active else set()
+        saved = self._subset(raw, "MANAGEDSAVE", "INACTIVE") if inactive else set()
+        autostart = self._subset(raw, "AUTOSTART") if Needs.AUTOSTART in needs else None
+        seeds = []
+        for domain in domains:
+            uuid = domain.UUIDString()
+            seeds.append(
+                _Seed(
+                    domain=domain,
+                    uuid=uuid,
+                    facts=known_facts.get(uuid),
+                    persistent=uuid not in transient,
+                    managed_saved=uuid in saved,
+                    autostart=None if autostart is None else uuid in autostart,
+                )
+            )
+        guests = self._complete(raw, seeds, needs)
+        self._forget_others({seed.uuid for seed in seeds})
+        return guests
+
+    def _bulk(self, raw: Any, needs: Needs) -> list[tuple[Any, _Facts]] | None:
+        """State and numbers of all guests in one call; None when the driver can't."""
+        if not self._bulk_stats:
+            return None
+        groups = libvirt.VIR_DOMAIN_STATS_STATE
+        if Needs.VCPUS in needs:
+            groups |= libvirt.VIR_DOMAIN_STATS_VCPU
+        if Needs.MEMORY in needs:
+            groups |= libvirt.VIR_DOMAIN_STATS_BALLOON
+        try:
+            records = raw.getAllDomainStats(groups, self._nowait)
+        except libvirt.libvirtError as exc:
+            code = exc.get_error_code()
+            if code == libvirt.VIR_ERR_NO_SUPPORT:
+                self._bulk_stats = False
+                return None
+            if code in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED):
+                # The driver doesn't know NOWAIT.
+                self._nowait = 0
+                records = raw.getAllDomainStats(groups, 0)
+            else:
+                raise
+        return [
+            (
+                domain,
+                _Facts(
+                    state=values.get("state.state", NOSTATE),
+                    vcpus=values.get("vcpu.current"),
+                    memory_kib=values.get("balloon.current"),
+                ),
+            )
+            for domain, values in records
+        ]
+
+    def _subset(self, raw: Any, *filters: str) -> set[str]:
+        """UUIDs of the guests that pass libvirt's list filters."""
+        flags = 0
+        for name in filters:
+            flags |= getattr(libvirt, f"VIR_CONNECT_LIST_DOMAINS_{name}")
+        return {domain.UUIDString() for domain in raw.listAllDomains(flags)}
+
+    def _complete(self, raw: Any, seeds: list[_Seed], needs: Needs) -> list[Guest]:
+        """Fill in per guest what no bulk call tells."""
+        for seed in seeds:
+            seed.stuck = seed.uuid in self._stuck
+        fresh = [seed for seed in seeds if not seed.stuck]
+        work = [seed for seed in fresh if seed.work(needs)]
+        results: dict[str, Guest | Exception] = {
+            seed.uuid: self._try_read(seed, needs) for seed in fresh if not seed.work(needs)
+        }
+        if self.connection.is_local:
+            for seed in work:
+                results[seed.uuid] = self._try_read(seed, needs)
+        else:
+            answers = self._fan_out.map(
+                lambda seed: self._tracked(seed, needs), work, self.settings.guest_deadline
+            )
+            for seed, answer in zip(work, answers, strict=True):
+                results[seed.uuid] = answer
+                if isinstance(answer, Late):
+                    self._mark_stuck(seed)
+        guests = []
+        for seed in seeds:
+            result = results.get(seed.uuid, Late())
+            if isinstance(result, Guest):
+                guests.append(result)
+            elif isinstance(result, Late):
+                guests.append(self._last_known(seed))
+            elif isinstance(result, libvirt.libvirtError):
+                if not raw.isAlive():
+                    raise result
+                if result.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
+                    _log.warning("guest %s left out: %s", seed.domain.name(), result)
+            else:
+                _log.warning("guest %s left out: %s", seed.domain.name(), result)
+        return guests
+
+    def _try_read(self, seed: _Seed, needs: Needs) -> Guest | Exception:
+        try:
+            return self._read(seed, needs)
+        except (libvirt.libvirtError, VirtError) as exc:
+            return exc
+
+    def _tracked(self, seed: _Seed, needs: Needs) -> Guest:
+        try:
+            return self._read(seed, needs)
+        finally:
+            with self._lock:
+                seed.done = True
+                self._stuck.discard(seed.uuid)
+
+    def _mark_stuck(self, seed: _Seed) -> None:
+        """No further calls for this guest until the one that hangs has returned."""
+        with self._lock:
+            if not seed.done:
+                self._stuck.add(seed.uuid)
+        _log.warning("guest %s does not answer; shown as last known", seed.domain.name())
+
+    # -- one guest ------------------------------------------------------------------------------
+
+    def _single(self, domain: Any, raw: Any, needs: Needs) -> Guest:
+        seed = _Seed(domain=domain, uuid=domain.UUIDString())
+        seed.needs_identity = True
+        seed.wants_autostart = Needs.AUTOSTART in needs
+        guests = self._complete(raw, [seed], needs)
+        if not guests:
+            raise GuestNotFound(
+                f"Domain not found: no domain with matching name '{domain.name()}'",
+                libvirt.VIR_ERR_NO_DOMAIN,
+            )
+        if guests[0].stale and guests[0].any_view is None and needs & (Needs.LIVE | Needs.CONFIG):
+            raise Busy(f"guest {domain.name()} does not answer")
+        return guests[0]
+
+    def _read(self, seed: _Seed, needs: Needs) -> Guest:
+        """Everything about one guest that is needed and not known yet; raises libvirtError."""
+        domain = seed.domain
+        active = domain.ID() != -1
+        if seed.needs_identity:
+            seed.identify(active)
+        facts = seed.facts
+        if facts is None or (
+            active
+            and (
+                (Needs.VCPUS in needs and facts.vcpus is None)
+                or (Needs.MEMORY in needs and facts.memory_kib is None)
+            )
+        ):
+            state, _maximum, memory, vcpus, _time = domain.info()
+            facts = _Facts(state, vcpus, memory)
+        live = config = None
+        if active:
+            if Needs.LIVE in needs or (Needs.CONFIG in needs and not seed.persistent):
+                live = self._view(seed, "live", self._xml_flags(inactive=False))
+            if Needs.CONFIG in needs and seed.persistent:
+                config = self._view(seed, "config", self._xml_flags(inactive=True))
+            elif Needs.CONFIG in needs:
+                config = live
+        elif needs & (Needs.LIVE | Needs.CONFIG | Needs.SCHEDULER):
+            # Of a guest that is off, both documents are the same text.
+            config = live = self._view(seed, "config", self._xml_flags(inactive=True))
+        guest = Guest(
+            name=domain.name(),
+            uuid=seed.uuid,
+            id=domain.ID(),
+            state=facts.state,
+            active=active,
+            persistent=seed.persistent,
+            managed_saved=seed.managed_saved,
+            autostart=seed.autostart,
+            vcpus_online=facts.vcpus if active else None,
+            memory_kib=facts.memory_kib if active else None,
+            shares=self._shares(domain, active, config) if Needs.SCHEDULER in needs else None,
+            live_view=live,
+            config_view=config,
+        )
+        if guest.any_view is not None:
+            self._remember(guest)
+        return guest
+
+    def _shares(self, domain: Any, active: bool, config: Domain | None) -> int | None:
+        if not active:
+            return (config.cpu_shares or 0) if config is not None else None
+        try:
+            value = domain.schedulerParameters().get("cpu_shares", 0)
+        except libvirt.libvirtError:
+            return None
+        return value if isinstance(value, int) else 0
+
+    # -- cache ----------------------------------------------------------------------------------
+
+    def _view(self, seed: _Seed, document: str, flags: int) -> Domain:
+        text: str = seed.domain.XMLDesc(flags)
+        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        with self._lock:
+            known = self._known.setdefault(seed.uuid, _Known())
+            cached = known.views.get(document)
+        if cached is not None and cached[0] == digest:
+            return cached[1]
+        view = Domain.view(text)
+        with self._lock:
+            known.views[document] = (digest, view)
+        return view
+
+    def _remember(self, guest: Guest) -> None:
+        with self._lock:
+            known = self._known.setdefault(guest.uuid, _Known())
+            known.guest = guest
+
+    def _last_known(self, seed: _Seed) -> Guest:
+        """A guest that libvirt did not answer for."""
+        domain = seed.domain
+        with self._lock:
+            known = self._known.get(seed.uuid) or _Known()
+            before = known.guest
+            views = dict(known.views)
+        state = seed.facts.state if seed.facts else before.state if before else NOSTATE
+        name = domain.name()
+        bare = Domain.view(
+            f"<domain><name>{escape_text(name)}</name><uuid>{seed.uuid}</uuid></domain>"
+        )
+        config = views["config"][1] if "config" in views else None
+        live = views["live"][1] if "live" in views else None
+        active = domain.ID() != -1
+        return Guest(
+            name=name,
+            uuid=seed.uuid,
+            id=domain.ID(),
+            state=state,
+            active=active,
+            persistent=before.persistent if before and seed.needs_identity else seed.persistent,
+            managed_saved=seed.managed_saved,
+            autostart=seed.autostart if before is None else before.autostart,
+            vcpus_online=before.vcpus_online if before else None,
+            memory_kib=before.memory_kib if before else None,
+            shares=before.shares if before else None,
+            live_view=(live if active else config) or config or live or bare,
+            config_view=config or live or bare,
+            stale=True,
+        )
+
+    def _forget_others(self, uuids: set[str]) -> None:
+        with self._lock:
+            for uuid in self._known.keys() - uuids:
+                del self._known[uuid]
+
+    # -- the rest of the host -------------------------------------------------------------------
+
+    def volumes(self) -> Mapping[str, Volume]:
+        """The volumes of all active pools, by path."""
+        return self.connection.call(lambda raw: read_volumes(raw, self._volume_sizes))
+
+    def _volume_sizes(self, pool: str, name: str) -> tuple[int, int]:
+        def read(raw: Any) -> tuple[int, int]:
+            volume = raw.storagePoolLookupByName(pool).storageVolLookupByName(name)
+            _type, capacity, allocation = volume.info()
+            return capacity, allocation
+
+        return self.connection.call(read)
+
+    def capabilities(self) -> Capabilities:
+        """What the hypervisor can run; read once per connection made."""
+        generation = self.connection.generation
+        cached = self._capabilities
+        if cached is not None and cached[0] == generation:
+            return cached[1]
+        parsed = parse_capabilities(self.connection.call(lambda raw: str(raw.getCapabilities())))
+        self._capabilities = (self.connection.generation, parsed)
+        return parsed
+
+    def node(self) -> NodeInfo:
+        """The machine's architecture, memory and CPUs."""
+        info = self.connection.call(lambda raw: raw.getInfo())
+        return NodeInfo(arch=info[0], memory_kib=info[1] * 1024, cpus=info[2])
+
+    def name(self) -> str:
+        """The host's full name."""
+        return self._name.get()
+
+    def short_name(self) -> str:
+        """The host's own short name, for texts shown to people."""
+        return hostname.short_name()
+
+    def close(self) -> None:
+        """End the host's threads; the connection is not closed."""
+        self._fan_out.close()
+
+
+@dataclass(slots=True)
+class _Seed:
+    """What is known of a guest before it is read."""
+
+    domain: Any
+    uuid: str
+    facts: _Facts | None = None
+    persistent: bool = True
+    managed_saved: bool = False
+    autostart: bool | None = None
+    needs_identity: bool = False
+    wants_autostart: bool = False
+    stuck: bool = False
+    done: bool = False
+
+    def work(self, needs: Needs) -> bool:
+        """Whether reading this guest takes calls of its own."""
+        active = self.domain.ID() != -1
+        if self.needs_identity or self.facts is None:
+            return True
+        if needs & (Needs.LIVE | Needs.CONFIG | Needs.SCHEDULER):
+            return True
+        return active and (
+            (Needs.VCPUS in needs and self.facts.vcpus is None)
+            or (Needs.MEMORY in needs and self.facts.memory_kib is None)
+        )
+
+    def identify(self, active: bool) -> None:
+        """Ask for a single guest what the list filters tell of many."""
+        self.persistent = bool(self.domain.isPersistent()) if active else True
+        if not active:
+            self.managed_saved = _or_false(self.domain.hasManagedSaveImage)
+        if self.wants_autostart:
+            self.autostart = _or_false(self.domain.autostart)
+
+
+def _or_false(read: Any) -> bool:
+    try:
+        return bool(read())
+    except libvirt.libvirtError as exc:
+        # Drivers without the notion, and transient guests that can't have it.
+        if exc.get_error_code() in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID):
+            return False
+        raise
+
+
+class Hosts:
+    """The hypervisors of this machine by class prefix; one connection per distinct URI."""
+
+    def __init__(
+        self,
+        uris: Mapping[str, str] | None = None,
+        *,
+        readonly: bool = False,
+        connection_settings: ConnectionSettings | None = None,
+        settings: HostSettings | None = None,
+    ) -> None:
+        """`uris` maps prefixes to libvirt URIs; None takes every family's default."""
+        if uris is None:
+            uris = {prefix: family.uri for prefix, family in FAMILIES.items()}
+        connections: dict[str, Connection] = {}
+        self._hosts: dict[str, Host] = {}
+        for prefix, uri in uris.items():
+            if uri not in connections:
+                connections[uri] = Connection(uri, readonly, connection_settings)
+            self._hosts[prefix] = Host(connections[uri], FAMILIES[prefix], settings)
+        self._connections = connections
+
+    def host(self, prefix: str) -> Host:
+        """The host of a prefix as configured; KeyError for another."""
+        return self._hosts[prefix]
+
+    def __iter__(self) -> Any:
+        return iter(self._hosts.values())
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def status(self) -> dict[str, ConnectionStatus]:
+        """How the connection of every prefix stands."""
+        return {prefix: host.connection.status() for prefix, host in self._hosts.items()}
+
+    def close(self) -> None:
+        """Close all connections."""
+        for host in self._hosts.values():
+            host.close()
+        for connection in self._connections.values():
+            connection.close()

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Which storage pool a path belongs to: one pass over the active pools."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import libvirt
+
+from libvirtcim.virt.xmldoc import parse_root
+
+_log = logging.getLogger(__name__)
+
+# In pools of these types libvirt uses the path as the volume's key, which is part of the handle; of
+# other volumes the path has to be asked for.
+_KEY_IS_PATH = frozenset({"dir", "fs", "netfs"})
+
+InfoReader = Callable[[str, str], "tuple[int, int]"]
+
+
+class Volume:
+    """A storage volume; capacity and allocation, in bytes, are asked for when first read."""
+
+    __slots__ = ("_info", "_read", "name", "path", "pool")
+
+    def __init__(self, pool: str, name: str, path: str, read: InfoReader) -> None:
+        self.pool = pool
+        self.name = name
+        self.path = path
+        self._read = read
+        self._info: tuple[int, int] | None = None
+
+    @property
+    def capacity(self) -> int:
+        """Size that the guest sees, in bytes."""
+        return self._sizes()[0]
+
+    @property
+    def allocation(self) -> int:
+        """Size that is taken on the host, in bytes."""
+        return self._sizes()[1]
+
+    def _sizes(self) -> tuple[int, int]:
+        if self._info is None:
+            self._info = self._read(self.pool, self.name)
+        return self._info
+
+    def __repr__(self) -> str:
+        return f"Volume(pool={self.pool!r}, name={self.name!r}, path={self.path!r})"
+
+
+def read_volumes(raw: Any, read: InfoReader) -> Mapping[str, Volume]:
+    """The volumes of all active pools by path; what can't be read is left out."""
+    volumes: dict[str, Volume] = {}
+    for pool in raw.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        try:
+            name = pool.name()
+            by_key = parse_root(pool.XMLDesc(0)).get("type") in _KEY_IS_PATH
+            listed = pool.listAllVolumes(0)
+        except libvirt.libvirtError as exc:
+            if not raw.isAlive():
+                raise
+            _log.info("storage pool %s left out: %s", pool.name(), exc)
+            continue
+        for volume in listed:
+            try:
+                path = volume.key() if by_key else volume.path()
+            except libvirt.libvirtError:
+                if not raw.isAlive():
+                    raise
+                continue
+            # The first pool that holds a path wins, as in libvirt's own look-up.
+            volumes.setdefault(path, Volume(name, volume.name(), path, read))
+    return volumes

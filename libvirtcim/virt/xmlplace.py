@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Paths below an element; insertion and removal of elements that keep the layout around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+
+# The prefix under which a new element of a namespace is written.
+NAMESPACE_PREFIXES: dict[str, str] = {}
+
+_STEP = re.compile(
+    r"(?P<tag>(?:\{[^}]*\})?[^/\[\]{}]+)"
+    r"(?:\[@(?P<name>[^=\]]+)='(?P<value>[^']*)'\])?(?:/|$)"
+)
+
+
+class Path:
+    """A chain of child steps, `a/b[@mode='bind']`; the empty path is the element itself.
+
+    A tag may be in Clark notation (`{namespace}name`). Every step takes the first match.
+    """
+
+    __slots__ = ("steps", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.steps: tuple[tuple[str, str | None, str | None], ...] = tuple(
+            (match["tag"], match["name"], match["value"]) for match in _STEP.finditer(text)
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Path) and self.steps == other.steps
+
+    def __hash__(self) -> int:
+        return hash(self.steps)
+
+    @property
+    def first_tags(self) -> tuple[str, ...]:
+        """The tag of the first step, as a tuple that is empty for the empty path."""
+        return tuple(step[0] for step in self.steps[:1])
+
+    def find(self, element: etree._Element) -> etree._Element | None:
+        """The first element at the path, or None."""
+        current = element
+        for tag, name, value in self.steps:
+            for child in current.iterchildren(tag):
+                if name is None or child.get(name) == value:
+                    current = child
+                    break
+            else:
+                return None
+        return current
+
+    def find_all(self, element: etree._Element) -> Iterator[etree._Element]:
+        """All elements of the last step below the first match of the steps before it."""
+        parent = self._parent().find(element)
+        if parent is not None and self.steps:
+            tag, name, value = self.steps[-1]
+            for child in parent.iterchildren(tag):
+                if name is None or child.get(name) == value:
+                    yield child
+
+    def ensure(self, element: etree._Element, order: tuple[str, ...]) -> etree._Element:
+        """The element at the path, created with its parents where missing."""
+        current = element
+        for depth, step in enumerate(self.steps):
+            found = _matching(current, step)
+            if found is None:
+                found = _make(current, step, order if depth == 0 else ())
+            current = found
+        return current
+
+    def append(self, element: etree._Element, order: tuple[str, ...]) -> etree._Element:
+        """One more element of the last step, behind the others."""
+        parent = self._parent().ensure(element, order)
+        return _make(parent, self.steps[-1], order if parent is element else ())
+
+    def drop(self, element: etree._Element, found: etree._Element) -> None:
+        """Remove `found`, then its parents below `element` as far as that left them empty."""
+        parent = found.getparent()
+        if found is element or parent is None:
+            return
+        remove(found)
+        if parent is not element:
+            self.prune(element, parent)
+
+    def prune(self, element: etree._Element, found: etree._Element) -> None:
+        """Remove `found` if nothing is left in it but what the path itself demands."""
+        if found is element or len(found) or (found.text or "").strip():
+            return
+        demanded = {name for _tag, name, _value in self.steps if name is not None}
+        if set(found.attrib) - demanded:
+            return
+        self.drop(element, found)
+
+    def _parent(self) -> Path:
+        parent = Path("")
+        parent.steps = self.steps[:-1]
+        return parent
+
+
+def _matching(
+    parent: etree._Element, step: tuple[str, str | None, str | None]
+) -> etree._Element | None:
+    tag, name, value = step
+    for child in parent.iterchildren(tag):
+        if name is None or child.get(name) == value:
+            return child
+    return None
+
+
+def make_element(tag: str) -> etree._Element:
+    """A new element; a namespace gets its prefix from NAMESPACE_PREFIXES."""
+    namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
+    prefix = NAMESPACE_PREFIXES.get(namespace)
+    return etree.Element(tag, nsmap={prefix: namespace} if prefix else None)
+
+
+def _make(
+    parent: etree._Element, step: tuple[str, str | None, str | None], order: tuple[str, ...]
+) -> etree._Element:
+    tag, name, value = step
+    made = make_element(tag)
+    if name is not None and value is not None:
+        made.set(name, value)
+    insert(parent, made, order)
+    return made
+
+
+def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ...]) -> None:
+    """Put `element` behind the last child whose tag comes no later in `order`, indented alike.
+
+    A tag that `order` does not know goes behind the last of its own tag, else to the end.
+    """
+    children = list(parent)
+    rank = {tag: index for index, tag in enumerate(order)}
+    own = rank.get(str(element.tag))
+    position = len(children)
+    same = [index for index, child in enumerate(children) if child.tag == element.tag]
+    if same:
+        position = same[-1] + 1
+    elif own is not None:
+        ranks = [rank.get(str(child.tag), -1) for child in children]
+        if any(index >= 0 for index in ranks):
+            position = max((i + 1 for i, r in enumerate(ranks) if 0 <= r <= own), default=0)
+    before = parent.text
+    if position:
+        previous = children[position - 1]
+        before = previous.tail
+    indent = parent.text if children and not (parent.text or "").strip() else None
+    if position == len(children) and position:
+        # Last place: what stood before the end tag now follows the new element.
+        element.tail = before if not (before or "").strip() else None
+        if not (before or "").strip():
+            children[-1].tail = indent
+    else:
+        element.tail = indent
+    parent.insert(position, element)
+
+
+def remove(element: etree._Element) -> None:
+    """Take the element out with the blanks that indented it; other text around it stays."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    previous = element.getprevious()
+    before = parent.text if previous is None else previous.tail
+    after = element.tail
+    if not (before or "").strip() and not (after or "").strip():
+        # Only blanks on both sides: the indentation before it goes, unless it was the only child.
+        only = len(parent) == 1
+        kept = None if only else (after if element.getnext() is None else before)
+    else:
+        kept = ((before or "") + (after or "")) or None
+    # lxml's remove() takes the tail along, so it is given to the previous node by hand.
+    element.tail = None
+    parent.remove(element)
+    if previous is None:
+        parent.text = kept
+    else:
+        previous.tail = kept
