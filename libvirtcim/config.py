@@ -21,6 +21,7 @@ from libvirtcim.virt.families import FAMILIES, by_prefix
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
+SIDE_FILES = Path("/etc/libvirt/cim")
 
 
 class ConfigError(Exception):

@@ -62,8 +62,8 @@ def settings_reference() -> str:
     lines = [
         "# Settings",
         "",
-        "Each setting is a key of `/etc/libvirtcim.toml` and a flag of `libvirtcim serve` (`max_body_bytes` is",
-        "`--max-body-bytes`). Flags win over the file, the file over `/etc/libvirt-cim.conf`.",
+        "Each setting is a key of `/etc/libvirtcim.toml` and a flag of `libvirtcim serve`",
+        "(`max_body_bytes` is `--max-body-bytes`). Flags win over the file, the file over `/etc/libvirt-cim.conf`.",
         "",
         "```toml",
         "readonly = false",
@@ -75,7 +75,8 @@ def settings_reference() -> str:
         'listen = ["127.0.0.1:5988"]',
         "```",
         "",
-        "Without a table `[connections]` every family is served from its default URI; with one, only those in it.",
+        "Without a table `[connections]` every family is served from its default URI;",
+        "with one, only those in it.",
     ]
     for title, settings in (("General", General), ("[server]", ServerSettings)):
         lines += ["", f"## {title}", "", "| key | default | unit | meaning |", "|---|---|---|---|"]

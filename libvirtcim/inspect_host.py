@@ -11,12 +11,13 @@ from typing import Any
 
 from libvirtcim import __version__, composition
 from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import InstancePath, RequestContext
 from libvirtcim.config import Config
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, Hosts, Needs
+from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
 
 CONTEXT = RequestContext()
 
@@ -46,7 +47,7 @@ def hosts(config: Config) -> Hosts:
     return Hosts(
         config.connections,
         readonly=config.general.readonly,
-        side_files=config.general.side_files,
+        settings=HostSettings(side_file_dir=str(config.general.side_files)),
     )
 
 
@@ -58,7 +59,7 @@ def guests(broker: Broker, prefixes: list[str]) -> Iterator[dict[str, Any]]:
                 row["InstanceID"].rpartition("/")[0]: row["VirtualQuantity"]
                 for row in broker.enumerate_instances(
                     CONTEXT,
-                    composition.VIRT,
+                    VIRT,
                     f"{prefix}_{kind}ResourceAllocationSettingData",
                     ["InstanceID", "VirtualQuantity"],
                 )
@@ -67,7 +68,7 @@ def guests(broker: Broker, prefixes: list[str]) -> Iterator[dict[str, Any]]:
         }
         for row in broker.enumerate_instances(
             CONTEXT,
-            composition.VIRT,
+            VIRT,
             f"{prefix}_ComputerSystem",
             ["Name", "EnabledState", "UUID"],
         ):
@@ -145,7 +146,7 @@ def guest_names(broker: Broker, prefix: str) -> list[str]:
     """Names of a family's guests; none where the family can't be listed."""
     with contextlib.suppress(CIMError):
         paths: Iterator[InstancePath] = broker.enumerate_instance_names(
-            CONTEXT, composition.VIRT, f"{prefix}_ComputerSystem"
+            CONTEXT, VIRT, f"{prefix}_ComputerSystem"
         )
         return [path.text("Name") for path in paths]
     return []

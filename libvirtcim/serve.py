@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 def make_server(config: Config, hosts: Hosts) -> CIMServer:
     """A server over the hosts, not yet started."""
-    own = interop.providers(composition.NAMESPACES, hostname.cached_full_name)
+    own = interop.providers(composition.NAMESPACES, hostname.HostName(None).get)
     return CIMServer(composition.broker(hosts, own), config.server)
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, Generic, TypeVar
-
-from libvirtcim.virt.host import Guest, Host, Hosts, Needs
 
 from libvirtcim.cim import errors as cim
 from libvirtcim.cim.associations import Association
@@ -16,6 +16,8 @@ from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, ProviderType, Registr
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.guestdata import GuestData
+from libvirtcim.virt.host import Guest, Host, Hosts, Needs, Volume
 
 ALL = tuple(FAMILIES)
 """Prefixes of all families."""
@@ -35,13 +37,45 @@ class Provided:
     associations: Sequence[Association] = field(default_factory=tuple)
 
 
+class HostReading:
+    """A host during one request: what is asked of it once, however many instances show it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+
+    @cached_property
+    def volumes(self) -> Mapping[str, Volume]:
+        """The host's storage volumes by path; none where libvirt can't list them."""
+        try:
+            return self.host.volumes()
+        except virt.VirtError:
+            return {}
+
+
 @dataclass(frozen=True, slots=True)
 class GuestItem:
     """A guest of a family's host: item of everything of which there is one per guest."""
 
     prefix: str
-    host: Host
+    reading: HostReading
     guest: Guest
+
+    @property
+    def host(self) -> Host:
+        """The guest's host."""
+        return self.reading.host
+
+    @property
+    def data(self) -> GuestData:
+        """What libvirtcim itself keeps of the guest."""
+        return self.host.guest_data(self.guest)
+
+
+def knows(guest: Guest, needs: Needs) -> bool:
+    """Whether the guest was read with at least the definitions that `needs` names, and no more is asked."""
+    parts = ((Needs.LIVE, guest.live_view), (Needs.CONFIG, guest.config_view))
+    known = [need for need, view in parts if view is not None]
+    return not needs & ~reduce(or_, known, Needs.STATE)
 
 
 Item = TypeVar("Item")
@@ -80,9 +114,12 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         self.columns = columns
         self.classes = tuple(decl.class_name(prefix) for prefix in decl.prefixes)
 
-    def host(self, request: ProviderRequest) -> Host:
-        """The host that serves the request's family."""
-        return self.hosts.host(request.prefix)
+    def host(self, request: ProviderRequest) -> Host | None:
+        """The host that serves the request's family; None where none is configured."""
+        try:
+            return self.hosts.host(request.prefix)
+        except KeyError:
+            return None
 
     def guests(self, request: ProviderRequest, needs: Needs) -> list[GuestItem]:
         """Every guest of the family, in libvirt's order, inactive ones first.
@@ -91,8 +128,11 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         lost is an error, so that no client takes an outage for an empty host.
         """
         host = self.host(request)
+        if host is None:
+            return []
+        reading = HostReading(host)
         try:
-            return [GuestItem(request.prefix, host, guest) for guest in host.guests(needs)]
+            return [GuestItem(request.prefix, reading, guest) for guest in host.guests(needs)]
         except virt.Unreachable as error:
             if host.connection.ever_connected:
                 raise cim.Failed(str(error)) from error
@@ -106,8 +146,10 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         A hypervisor that has never answered gives NotFound "No such instance".
         """
         host = self.host(request)
+        if host is None:
+            raise cim.NotFound("No such instance")
         try:
-            return GuestItem(request.prefix, host, host.guest(name, needs))
+            return GuestItem(request.prefix, HostReading(host), host.guest(name, needs))
         except virt.ObjectNotFound as error:
             raise cim.NotFound(f"{missing}: {error.libvirt_message}") from error
         except virt.Unreachable as error:

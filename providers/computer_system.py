@@ -12,15 +12,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from libvirtcim.virt.host import Hosts, Needs
-
 from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, Property
-from libvirtcim.cim.errors import Failed
+from libvirtcim.cim.errors import Failed, InvalidParameter
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
 from libvirtcim.providers.request_state import StateChanger
+from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.host import Hosts, Needs
 
 COMPUTER_SYSTEM = ClassDecl(
     "ComputerSystem",
@@ -57,6 +57,9 @@ STATES: Mapping[int, Status] = {
 }
 UNKNOWN_STATE = Status(0, 0, 0, 0)
 
+HEADLESS = frozenset({"egl-headless"})
+"""Displays that nobody can look at."""
+
 ENABLED_OFFLINE = 6
 OPERATING_MIGRATING = 9
 SAVE_DIRECTORY = Path("/var/lib/libvirt")
@@ -88,16 +91,28 @@ def _enabled_state(item: GuestItem) -> int:
 
 
 def _operating_status(item: GuestItem) -> int:
-    return OPERATING_MIGRATING if item.host.data(item.guest).migrating else status(item).operating
+    return OPERATING_MIGRATING if item.data.migrating else status(item).operating
 
 
 def _caption(item: GuestItem) -> str:
-    console = item.guest.live.first_console()
-    if console is None:
+    shown = _console(item.guest.live)
+    if shown is None:
         return "Virtual System (No console)"
-    kind, port = console
-    where = f"{item.host.short_name()}:{port}" if port is not None else item.host.short_name()
+    kind, port = shown
+    where = ":".join(filter(None, (item.host.short_name(), port)))
     return f"Virtual System (Console on {kind}://{where})"
+
+
+def _console(view: Domain) -> tuple[str, str] | None:
+    """Kind and port of what a user would look at: the first display, else the first pty console."""
+    for display in view.graphics:
+        if display.type not in HEADLESS:
+            port = display.display if display.type == "sdl" else display.port
+            return display.type or "", "" if port is None else str(port)
+    for console in view.consoles:
+        if (console.type or "").lower() == "pty":
+            return "console", str(console.target_port or 0)
+    return None
 
 
 COLUMNS: Columns = {
@@ -110,7 +125,7 @@ COLUMNS: Columns = {
     "HealthState": lambda i: status(i).health,
     "OperationalStatus": lambda i: [status(i).operational],
     "OperatingStatus": _operating_status,
-    "RequestedState": lambda i: i.host.data(i.guest).reqstate or 0,
+    "RequestedState": lambda i: i.data.reqstate or 0,
     "OtherIdentifyingInfo": lambda i: [
         "Virtual System",
         f"{i.prefix} Virtual System",
@@ -152,8 +167,10 @@ class ComputerSystemProvider(FamilyProvider[GuestItem]):
         name = path.text("Name")
         if not name:
             raise Failed("Name key not specified")
-        changer = StateChanger(self.host(request), FAMILIES[request.prefix], has_save_file)
-        changer.change(name, arguments["RequestedState"])
+        host = self.host(request)
+        if host is None:
+            raise InvalidParameter(f"Unable to get instance for guest '{name}'")
+        StateChanger(host, has_save_file).change(name, arguments["RequestedState"])
         return 0, {}
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libvirtcim.virt.host import Guest, Host, Hosts, Needs
-
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
@@ -27,6 +25,9 @@ from libvirtcim.providers.common import (
     registered,
 )
 from libvirtcim.virt import devids
+from libvirtcim.virt.devices.chardev import Console
+from libvirtcim.virt.devices.graphics import Graphics
+from libvirtcim.virt.host import Guest, Hosts, Needs
 
 MEMORY_BLOCK = 4096
 """Bytes of a block in which P_Memory counts."""
@@ -36,12 +37,20 @@ MEMORY_BLOCK = 4096
 class DeviceItem:
     """One device of a guest: its id within the guest, and its view in the definition."""
 
-    prefix: str
-    host: Host
-    guest: Guest
+    owner: GuestItem
     kind: str
     devid: str
     device: Any
+
+    @property
+    def prefix(self) -> str:
+        """Prefix of the guest's family."""
+        return self.owner.prefix
+
+    @property
+    def guest(self) -> Guest:
+        """The guest that has the device."""
+        return self.owner.guest
 
     @property
     def full_id(self) -> str:
@@ -99,14 +108,32 @@ def input_caption(device: Any) -> str:
     return f"{bus} {INPUT_TYPES.get(device.type or '', 'Unknown device type')}"
 
 
-def graphics_address(device: Any) -> str:
-    """`<host>:<port>` of a network display, `<path>:<port>` of a console; missing parts are left out."""
-    host, port = device.address_host, device.address_port
-    return f"{host or ''}:{port}" if port is not None else host or ""
+DEFAULT_LISTEN = "127.0.0.1"
+UNCHOSEN_PORT = -1
+
+
+def graphics_kind(device: Graphics | Console) -> str:
+    """`vnc`, `spice`, `sdl` ...; a pseudo-terminal is a `console`."""
+    return "console" if isinstance(device, Console) else device.type or ""
+
+
+def graphics_address(device: Graphics | Console) -> str:
+    """`<host>:<port>` of a network display, `<path>:<port>` of a console, `sdl` of an SDL window.
+
+    A part that libvirt does not tell is left out; a port that it has yet to choose is -1.
+    """
+    if isinstance(device, Console):
+        return f"{device.path or device.tty or ''}:{device.target_port or 0}"
+    if device.type == "sdl":
+        return "sdl"
+    if device.listen_socket or device.socket:
+        return device.listen_socket or device.socket or ""
+    port = UNCHOSEN_PORT if device.port is None else device.port
+    return f"{device.listen or DEFAULT_LISTEN}:{port}"
 
 
 def _video_processor(item: DeviceItem) -> str:
-    kind: str = item.device.kind
+    kind = graphics_kind(item.device)
     return kind if kind == "sdl" else f"{kind}/{graphics_address(item.device)}"
 
 
@@ -128,7 +155,7 @@ CLASSES = (
         "CIM_LogicalDisk",
         "disk",
         "A disk of a guest, or a host directory mounted in it.",
-        {"Name": lambda i: i.devid, "HealthState": lambda i: 5},
+        {"Name": lambda i: i.device.target, "HealthState": lambda i: 5},
     ),
     _device(
         "Memory",
@@ -137,8 +164,8 @@ CLASSES = (
         "The main memory of a guest.",
         {
             "BlockSize": lambda i: MEMORY_BLOCK,
-            "ConsumableBlocks": lambda i: _blocks(i.guest.live.current_memory_kib),
-            "NumberOfBlocks": lambda i: _blocks(i.guest.live.memory_kib),
+            "ConsumableBlocks": lambda i: _blocks(i.device.current_kib),
+            "NumberOfBlocks": lambda i: _blocks(i.device.memory_kib),
         },
     ),
     _device("Processor", "CIM_Processor", "proc", "One virtual processor of a guest.", {}),
@@ -192,8 +219,8 @@ _COMMON: Columns = {
 
 def setting_items(item: GuestItem, kind: str) -> Iterator[DeviceItem]:
     """The devices of one kind as settings see them: processors are one."""
-    for devid, device in devids.of_kind(item.guest.live, kind):
-        yield DeviceItem(item.prefix, item.host, item.guest, kind, devid, device)
+    for devid, device in devids.devices(item.guest.live, kind):
+        yield DeviceItem(item, kind, devid, device)
 
 
 def device_items(item: GuestItem, kind: str) -> Iterator[DeviceItem]:
@@ -202,7 +229,7 @@ def device_items(item: GuestItem, kind: str) -> Iterator[DeviceItem]:
         yield from setting_items(item, kind)
         return
     for number in range(item.guest.live.vcpus):
-        yield DeviceItem(item.prefix, item.host, item.guest, kind, str(number), None)
+        yield DeviceItem(item, kind, str(number), None)
 
 
 def find_by_id(

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from libvirtcim.virt.host import Hosts, Needs
-
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.errors import Failed
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+from libvirtcim.virt.host import Hosts, Needs
 
 ENABLED_LOGICAL_ELEMENT_CAPABILITIES = ClassDecl(
     "EnabledLogicalElementCapabilities",

@@ -16,12 +16,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from libvirtcim.virt.host import Hosts, Needs
-
 from libvirtcim.cim.associations import Association, Handler, Target
 from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, Property
 from libvirtcim.cim.provider import ProviderRequest
-from libvirtcim.providers.common import ALL, GuestItem, Provided, registered, translated
+from libvirtcim.providers.common import (
+    ALL,
+    GuestItem,
+    HostReading,
+    Provided,
+    knows,
+    registered,
+    translated,
+)
 from libvirtcim.providers.device import (
     CLASS_OF_KIND,
     CLASSES,
@@ -43,6 +49,7 @@ from libvirtcim.providers.resource_allocation import (
 from libvirtcim.providers.resource_allocation import (
     input as input_setting,
 )
+from libvirtcim.virt.host import Hosts, Needs
 
 SETTINGS = {
     module.SETTING.kind: module.SETTING
@@ -52,31 +59,30 @@ SETTINGS = {
 
 DEVICE_BASES = tuple(c.decl.base for c in CLASSES)
 SETTING_BASES = tuple(s.decl.base for s in SETTINGS.values())
-_BASE_OF_SETTING = {s.decl.base: s for s in SETTINGS.values()}
 
 SYSTEM, VSSD, HOST = "ComputerSystem", "VirtualSystemSettingData", "HostSystem"
 
-_FULL_NEEDS = Needs.LIVE | Needs.CONFIG | Needs.AUTOSTART | Needs.VCPUS | Needs.SCHEDULER
 
-
-def _needs(request: ProviderRequest, full: Needs) -> Needs:
+def _needs(request: ProviderRequest, full: Needs, names: Needs = Needs.LIVE) -> Needs:
+    """`full` where instances are wanted, `names` where only their names are."""
     names_only = request.wanted is not None and not request.wanted
-    return Needs.LIVE if names_only else full
+    return names if names_only else full
 
 
-def _guest(request: ProviderRequest, item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:
+def _guest(item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:
     """The guest of an item, with at least what `needs` says known of it."""
-    if item.guest.has(needs):
-        return GuestItem(item.prefix, item.host, item.guest)
-    name = item.guest.name
+    owner = item.owner if isinstance(item, DeviceItem) else item
+    if knows(owner.guest, needs):
+        return owner
+    name = owner.guest.name
     with translated(f"Referenced domain `{name}' does not exist"):
-        return GuestItem(item.prefix, item.host, item.host.guest(name, needs))
+        return GuestItem(owner.prefix, owner.reading, owner.host.guest(name, needs))
 
 
 def _devices_of(
     request: ProviderRequest, _base: str, item: GuestItem, wanted: frozenset[str]
 ) -> Iterable[Target]:
-    guest = _guest(request, item, Needs.LIVE)
+    guest = _guest(item, Needs.LIVE)
     for device_class in CLASSES:
         if device_class.decl.base in wanted:
             for device in device_items(guest, device_class.kind):
@@ -90,7 +96,7 @@ def _settings_of(
     needs = Needs.LIVE
     for setting in chosen:
         needs |= _needs(request, setting.needs)
-    guest = _guest(request, item, needs)
+    guest = _guest(item, needs)
     for setting in chosen:
         for device in setting_items(guest, setting.kind):
             yield Target(setting.decl.base, device)
@@ -99,14 +105,14 @@ def _settings_of(
 def _system_of(
     request: ProviderRequest, _base: str, item: DeviceItem | GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    yield Target(SYSTEM, _guest(request, item, Needs.LIVE))
+    yield Target(SYSTEM, _guest(item, _needs(request, Needs.LIVE, Needs.STATE)))
 
 
 def _vssd_of(
     request: ProviderRequest, _base: str, item: DeviceItem | GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    needs = _needs(request, Needs.CONFIG | Needs.AUTOSTART)
-    yield Target(VSSD, _guest(request, item, needs))
+    needs = _needs(request, Needs.CONFIG | Needs.AUTOSTART, Needs.STATE)
+    yield Target(VSSD, _guest(item, needs))
 
 
 def _setting_of_device(
@@ -115,7 +121,7 @@ def _setting_of_device(
     setting = SETTINGS[item.kind]
     if setting.decl.base not in wanted:
         return
-    guest = _guest(request, item, _needs(request, setting.needs))
+    guest = _guest(item, _needs(request, setting.needs))
     devid = "proc" if item.kind == "proc" else item.devid
     found = find_by_id(setting_items, guest, item.kind, devid)
     if found is not None:
@@ -128,7 +134,7 @@ def _devices_of_setting(
     device_base = CLASS_OF_KIND[item.kind].decl.base
     if device_base not in wanted:
         return
-    guest = _guest(request, item, Needs.LIVE)
+    guest = _guest(item, Needs.LIVE)
     if item.kind == "proc":
         yield from (Target(device_base, d) for d in device_items(guest, item.kind))
         return
@@ -154,9 +160,9 @@ def _guests_of(
     request: ProviderRequest, _base: str, item: HostItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
     with translated("Unable to list guests"):
-        needs = Needs.STATE if request.wanted == frozenset() else Needs.LIVE
-        for guest in item.host.guests(needs):
-            yield Target(SYSTEM, GuestItem(item.prefix, item.host, guest))
+        reading = HostReading(item.host)
+        for guest in item.host.guests(_needs(request, Needs.LIVE, Needs.STATE)):
+            yield Target(SYSTEM, GuestItem(item.prefix, reading, guest))
 
 
 def _decl(

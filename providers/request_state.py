@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-
-from libvirtcim.virt.host import Guest, Host, Needs
-from libvirtcim.virt.lifecycle import Lifecycle
 
 from libvirtcim.cim.errors import Failed, InvalidParameter, NotSupported
 from libvirtcim.providers.common import translated
+from libvirtcim.virt import lifecycle
 from libvirtcim.virt.errors import VirtError
-from libvirtcim.virt.families import Family
+from libvirtcim.virt.host import Guest, Host
 
 RUNNING, BLOCKED, PAUSED, SHUTOFF = 1, 2, 3, 5
 
@@ -24,17 +23,17 @@ NOT_RUNNING = "Domain not running"
 class Transition:
     """One requested state: libvirt state → action, and the error from any other state."""
 
-    actions: Mapping[int, Callable[[Lifecycle, str], None]]
+    actions: Mapping[int, Callable[[Host, str], None]]
     otherwise: str
 
 
 TRANSITIONS: Mapping[int, Transition] = {
-    2: Transition({SHUTOFF: Lifecycle.start, PAUSED: Lifecycle.resume}, INVALID_TRANSITION),
-    3: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), Lifecycle.destroy), INVALID_TRANSITION),
-    4: Transition(dict.fromkeys((RUNNING, BLOCKED), Lifecycle.shutdown), INVALID_TRANSITION),
-    9: Transition(dict.fromkeys((RUNNING, BLOCKED), Lifecycle.suspend), NOT_RUNNING),
-    10: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), Lifecycle.reboot), NOT_RUNNING),
-    11: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), Lifecycle.reset), NOT_RUNNING),
+    2: Transition({SHUTOFF: lifecycle.start, PAUSED: lifecycle.resume}, INVALID_TRANSITION),
+    3: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), lifecycle.destroy), INVALID_TRANSITION),
+    4: Transition(dict.fromkeys((RUNNING, BLOCKED), lifecycle.shutdown), INVALID_TRANSITION),
+    9: Transition(dict.fromkeys((RUNNING, BLOCKED), lifecycle.suspend), NOT_RUNNING),
+    10: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), lifecycle.reboot), NOT_RUNNING),
+    11: Transition(dict.fromkeys((RUNNING, BLOCKED, PAUSED), lifecycle.reset), NOT_RUNNING),
 }
 """Requested state (CIM_EnabledLogicalElement) → transition; others are not supported.
 
@@ -45,9 +44,8 @@ A paused guest can be disabled: otherwise nothing but a resume could ever end it
 class StateChanger:
     """Changes the state of one host's guests as clients request it."""
 
-    def __init__(self, host: Host, family: Family, saved: Callable[[str], bool]) -> None:
+    def __init__(self, host: Host, saved: Callable[[str], bool]) -> None:
         self._host = host
-        self._family = family
         self._saved = saved
 
     def change(self, name: str, requested: int) -> None:
@@ -57,13 +55,15 @@ class StateChanger:
         leads to, Failed where the guest's state allows no such transition or libvirt refuses.
         """
         try:
-            guest = self._host.guest(name, Needs.LIVE)
+            guest = self._host.guest(name)
         except VirtError as error:
             raise InvalidParameter(
                 f"Unable to get instance for guest '{name}': {error.libvirt_message}"
             ) from error
-        with self._host.lock(guest.uuid):
-            self._carry_out(self._host.guest(name, Needs.LIVE), requested)
+        text = f"Unable to change the state of guest '{name}'"
+        lock = self._host.locks.hold(guest.uuid, self._host.settings.lock_timeout)
+        with translated(text, Failed), lock:
+            self._carry_out(self._host.guest(name), requested)
             self._remember(name, requested)
 
     def _carry_out(self, guest: Guest, requested: int) -> None:
@@ -73,21 +73,17 @@ class StateChanger:
         action = transition.actions.get(self._state(guest, requested))
         if action is None:
             raise Failed(transition.otherwise)
-        if action is Lifecycle.start and self._saved(guest.name):
+        if action is lifecycle.start and self._saved(guest.name):
             raise NotSupported("Domain has a snapshot")
-        with translated(f"Unable to change the state of guest '{guest.name}'", Failed):
-            action(self._host.lifecycle, guest.name)
+        action(self._host, guest.name)
 
     def _state(self, guest: Guest, requested: int) -> int:
         # Xen reports "no state" for a running domain that is not scheduled at the moment
-        if guest.state == 0 and self._family.nostate_is_running and requested != 2:
+        if guest.state == 0 and self._host.family.nostate_is_running and requested != 2:
             return RUNNING
         return guest.state
 
     def _remember(self, name: str, requested: int) -> None:
         """Stores the request with the guest; a guest that is gone by now has nothing to store."""
-        try:
-            guest = self._host.guest(name, Needs.LIVE)
-            self._host.set_data(guest, reqstate=requested)
-        except VirtError:
-            return
+        with suppress(VirtError):
+            self._host.write_guest_data(name, reqstate=requested)

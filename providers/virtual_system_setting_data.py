@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from libvirtcim.virt.host import Hosts, Needs
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.errors import NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+from libvirtcim.virt.host import Hosts, Needs
 
 ACTIONS: Mapping[str, int] = {"destroy": 2, "restart": 3, "preserve": 123}
 """libvirt's on_poweroff and on_crash → AutomaticShutdownAction, AutomaticRecoveryAction."""
@@ -108,7 +107,7 @@ COLUMNS: Columns = {
     "EnableACPI": lambda i: i.guest.config.acpi,
     "EnableAPIC": lambda i: i.guest.config.apic,
     "EnablePAE": lambda i: i.guest.config.pae,
-    "AutoStart": lambda i: int(i.guest.autostart),
+    "AutoStart": lambda i: int(bool(i.guest.autostart)),
     "ClockOffset": _clock_offset,
     "IsFullVirt": _is_full_virt,
     "Bootloader": lambda i: i.guest.config.bootloader,

@@ -6,14 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from libvirtcim.virt.host import Hosts, Needs
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, Provided
 from libvirtcim.providers.device import DeviceItem, find_by_id, setting_items
+from libvirtcim.virt.host import Hosts, Needs
 
 SUPERCLASS = "{P}_ResourceAllocationSettingData"
 
@@ -42,9 +41,14 @@ ADDRESS_PROPERTIES = (
 )
 
 ADDRESS_COLUMNS: Columns = {
-    "AddressProperties": lambda i: [name for name, _ in i.device.address] or None,
-    "AddressValues": lambda i: [value for _, value in i.device.address] or None,
+    "AddressProperties": lambda i: _address_part(i, 0),
+    "AddressValues": lambda i: _address_part(i, 1),
 }
+
+
+def _address_part(item: DeviceItem, part: int) -> list[str] | None:
+    address = item.device.address
+    return [pair[part] for pair in address.attributes] if address is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
+from libvirtcim.virt.host import Hosts
 
 SOURCE_TYPES = (
     "null",
@@ -63,7 +62,7 @@ def _source_type(item: DeviceItem) -> int | None:
 
 
 def _source_path(item: DeviceItem) -> str | None:
-    path: str | None = item.device.source_path
+    path: str | None = item.device.path
     return path if (item.device.type or "").lower() in _PATH_SOURCES else None
 
 
@@ -81,20 +80,19 @@ def _end(mode: str) -> Callable[[DeviceItem], str | None]:
         device = item.device
         kind = (device.type or "").lower()
         if kind == "unix":
-            path = device.source_path
-            if path is None or (device.source_mode or "connect") != mode:
+            path = device.path
+            if path is None or (device.mode or "connect") != mode:
                 return None
             return f"file://{path}" if path.startswith("/") else f"file:///{path}"
         if kind not in ("udp", "tcp"):
             return None
-        if kind == "tcp" and (device.source_mode or "connect") != mode:
+        if kind == "tcp" and (device.mode or "connect") != mode:
             return None
-        host, service = (
-            (device.bind_host, device.bind_service)
-            if mode == "bind"
-            else (device.connect_host, device.connect_service)
-        )
-        return _url(device.protocol or "raw" if kind == "tcp" else "udp", host, service)
+        if kind == "tcp":
+            return _url(device.protocol or "raw", device.host, device.service)
+        if mode == "bind":
+            return _url("udp", device.bind_host, device.bind_service)
+        return _url("udp", device.connect_host, device.connect_service)
 
     return url
 

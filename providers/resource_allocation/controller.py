@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import Provided, prefixes_with, registered
 from libvirtcim.providers.resource_allocation.base import (
@@ -14,6 +12,7 @@ from libvirtcim.providers.resource_allocation.base import (
     Setting,
     provided,
 )
+from libvirtcim.virt.host import Hosts
 
 CONTROLLER = ClassDecl(
     "ControllerResourceAllocationSettingData",

@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-
-from libvirtcim.virt.host import Hosts, Volume
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
@@ -18,6 +17,10 @@ from libvirtcim.providers.resource_allocation.base import (
     Setting,
     provided,
 )
+from libvirtcim.virt.devices.disk import Disk
+from libvirtcim.virt.devices.filesystem import Filesystem
+from libvirtcim.virt.errors import VirtError
+from libvirtcim.virt.host import Hosts, Volume
 
 _FULL = ("Xen", "KVM")
 _EMULATED = {"0": "Disk", "1": "CDROM", "2": "floppy"}
@@ -69,18 +72,35 @@ DISK = ClassDecl(
 )
 
 
+def _source(item: DeviceItem) -> str | None:
+    """Path of the source on the host; None for sources that have none."""
+    device: Disk | Filesystem = item.device
+    return device.source_file or device.source_dev or device.source_dir
+
+
 def _volume(item: DeviceItem) -> Volume | None:
-    source = item.device.source_path
-    return item.host.volumes().get(source) if source else None
+    device = item.device
+    if isinstance(device, Disk) and device.type == "volume":
+        return next(
+            (
+                volume
+                for volume in item.owner.reading.volumes.values()
+                if (volume.pool, volume.name) == (device.source_pool, device.source_volume)
+            ),
+            None,
+        )
+    source = _source(item)
+    return item.owner.reading.volumes.get(source) if source else None
 
 
 def _size(item: DeviceItem) -> int:
     """Size in bytes: the volume's, else the file's on this machine, else 0."""
     volume = _volume(item)
     if volume is not None:
-        return volume.capacity
-    source = item.device.source_path
-    if not source or not item.host.is_local:
+        with suppress(VirtError):
+            return volume.capacity
+    source = _source(item)
+    if not source or not item.owner.host.connection.shares_files:
         return 0
     try:
         return Path(source).stat().st_size
@@ -94,8 +114,7 @@ def _pool_id(item: DeviceItem) -> str | None:
 
 
 def _is_filesystem(item: DeviceItem) -> bool:
-    kind: str = item.device.kind
-    return kind == "filesystem"
+    return isinstance(item.device, Filesystem)
 
 
 def _emulated_type(item: DeviceItem) -> int:
@@ -111,10 +130,10 @@ SETTING = Setting(
     {
         "VirtualQuantity": _size,
         "AllocationUnits": lambda i: "Bytes",
-        "VirtualDevice": lambda i: i.devid,
-        "Address": lambda i: i.device.source_text or "",
+        "VirtualDevice": lambda i: i.device.target,
+        "Address": lambda i: i.device.source_text,
         "PoolID": _pool_id,
-        "BusType": lambda i: None if _is_filesystem(i) else i.device.target_bus,
+        "BusType": lambda i: None if _is_filesystem(i) else i.device.bus,
         "EmulatedType": _emulated_type,
         "readonly": lambda i: i.device.readonly or None,
         "shareable": lambda i: None if _is_filesystem(i) else i.device.shareable or None,
@@ -124,7 +143,7 @@ SETTING = Setting(
         "AccessMode": lambda i: i.device.accessmode if _is_filesystem(i) else None,
         "rawio": lambda i: None if _is_filesystem(i) else i.device.rawio,
         "sgio": lambda i: None if _is_filesystem(i) else i.device.sgio,
-        "MountPoint": lambda i: i.device.target_dir if _is_filesystem(i) else None,
+        "MountPoint": lambda i: i.device.target if _is_filesystem(i) else None,
         **ADDRESS_COLUMNS,
     },
 )

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
-from libvirtcim.providers.device import DeviceItem, graphics_address
+from libvirtcim.providers.device import DeviceItem, graphics_address, graphics_kind
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
+from libvirtcim.virt.devices.graphics import Graphics
+from libvirtcim.virt.host import Hosts
 
 PASSWORD_SHOWN = "*" * 8
 
@@ -34,15 +34,26 @@ GRAPHICS = ClassDecl(
 )
 
 
-def _address(item: DeviceItem) -> str:
-    kind: str = item.device.kind
-    return kind if kind == "sdl" else graphics_address(item.device)
+def _display(item: DeviceItem) -> Graphics | None:
+    """The display, None for a console."""
+    return item.device if isinstance(item.device, Graphics) else None
+
+
+def _key_map(item: DeviceItem) -> str | None:
+    display = _display(item)
+    return display.keymap if display is not None else None
+
+
+def _password(item: DeviceItem) -> str | None:
+    display = _display(item)
+    return PASSWORD_SHOWN if display is not None and display.passwd else None
 
 
 def _is_ipv6_only(item: DeviceItem) -> bool | None:
-    if item.device.kind in ("console", "sdl"):
+    display = _display(item)
+    if display is None or display.type == "sdl":
         return None
-    return ":" in (item.device.address_host or "")
+    return ":" in (display.listen or "")
 
 
 SETTING = Setting(
@@ -50,12 +61,10 @@ SETTING = Setting(
     "graphics",
     24,
     {
-        "ResourceSubType": lambda i: i.device.kind,
-        "Address": _address,
-        "KeyMap": lambda i: i.device.keymap if i.device.kind != "console" else None,
-        "Password": lambda i: (
-            PASSWORD_SHOWN if i.device.kind != "console" and i.device.passwd else None
-        ),
+        "ResourceSubType": lambda i: graphics_kind(i.device),
+        "Address": lambda i: graphics_address(i.device),
+        "KeyMap": _key_map,
+        "Password": _password,
         "IsIPv6Only": _is_ipv6_only,
     },
 )

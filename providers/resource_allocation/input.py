@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import input_caption
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
+from libvirtcim.virt.host import Hosts
 
 INPUT = ClassDecl(
     "InputResourceAllocationSettingData",

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
-from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
+from libvirtcim.virt.host import Hosts
 
 MEM = ClassDecl(
     "MemResourceAllocationSettingData",
@@ -27,20 +25,16 @@ MEM = ClassDecl(
 )
 
 
-def _dump_core(item: DeviceItem) -> bool | None:
-    return {"on": True, "off": False}.get(item.guest.live.dump_core or "")
-
-
 SETTING = Setting(
     MEM,
     "mem",
     4,
     {
         "AllocationUnits": lambda i: "KiloBytes",
-        "VirtualQuantity": lambda i: i.guest.live.current_memory_kib,
-        "Reservation": lambda i: i.guest.live.current_memory_kib,
-        "Limit": lambda i: i.guest.live.memory_kib,
-        "dumpCore": _dump_core,
+        "VirtualQuantity": lambda i: i.device.current_kib,
+        "Reservation": lambda i: i.device.current_kib,
+        "Limit": lambda i: i.device.memory_kib,
+        "dumpCore": lambda i: i.device.dump_core,
     },
 )
 

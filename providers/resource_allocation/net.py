@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
+from collections.abc import Callable
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided, registered
@@ -15,6 +15,7 @@ from libvirtcim.providers.resource_allocation.base import (
     Setting,
     provided,
 )
+from libvirtcim.virt.host import Hosts
 
 _FULL = ("Xen", "KVM")
 
@@ -61,8 +62,19 @@ def _pool_id(item: DeviceItem) -> str | None:
 def _source_device(item: DeviceItem) -> str | None:
     if item.device.type != "direct":
         return None
-    source: str | None = item.device.source_text
+    source: str | None = item.device.source
     return source
+
+
+def _port(attribute: str) -> Callable[[DeviceItem], str | None]:
+    """An attribute of the virtual port, of interfaces that have one."""
+
+    def value(item: DeviceItem) -> str | None:
+        port = item.device.virtualport
+        found: str | None = getattr(port, attribute) if port is not None else None
+        return found
+
+    return value
 
 
 SETTING = Setting(
@@ -72,21 +84,21 @@ SETTING = Setting(
     {
         "NetworkType": lambda i: i.device.type,
         "Address": lambda i: i.device.mac,
-        "NetworkName": lambda i: i.device.source_text,
+        "NetworkName": lambda i: i.device.source,
         "Reservation": lambda i: i.device.inbound_average or None,
         "Limit": lambda i: i.device.inbound_peak or None,
         "AllocationUnits": _allocation_units,
         "SourceDevice": _source_device,
-        "VirtualDevice": lambda i: i.device.target_dev,
+        "VirtualDevice": lambda i: i.device.target,
         "NetworkMode": lambda i: i.device.source_mode,
         "ResourceSubType": lambda i: i.device.model,
         "PoolID": _pool_id,
-        "VSIType": lambda i: i.device.virtualport_type,
-        "VSIManagerID": lambda i: i.device.vsi_managerid,
-        "VSITypeID": lambda i: i.device.vsi_typeid,
-        "VSITypeIDVersion": lambda i: i.device.vsi_typeidversion,
-        "VSIInstanceID": lambda i: i.device.vsi_instanceid,
-        "ProfileID": lambda i: i.device.vsi_profileid,
+        "VSIType": _port("type"),
+        "VSIManagerID": _port("managerid"),
+        "VSITypeID": _port("typeid"),
+        "VSITypeIDVersion": _port("typeidversion"),
+        "VSIInstanceID": _port("instanceid"),
+        "ProfileID": _port("profileid"),
         "FilterRef": lambda i: i.device.filter,
         **ADDRESS_COLUMNS,
     },

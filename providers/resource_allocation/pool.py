@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts
-
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.providers.common import ALL, Provided
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS
+from libvirtcim.virt.host import Hosts
 
 NET_POOL = ClassDecl(
     "NetPoolResourceAllocationSettingData",

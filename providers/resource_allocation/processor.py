@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.host import Hosts, Needs, is_online
-
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.host import Hosts, Needs
 
 PROC = ClassDecl(
     "ProcResourceAllocationSettingData",
@@ -22,15 +20,16 @@ PROC = ClassDecl(
 
 
 def _quantity(item: DeviceItem) -> int | None:
-    if is_online(item.guest, FAMILIES[item.prefix]):
+    if item.owner.host.is_online(item.guest):
         return item.guest.vcpus_online
-    return item.guest.live.vcpus or None
+    vcpus: int = item.device.vcpus
+    return vcpus
 
 
 def _weight(item: DeviceItem) -> int | None:
-    if item.host.weight_is_libvirts:
+    if item.owner.host.family.weight_parameter is None:
         return item.guest.shares
-    return item.host.data(item.guest).weight or 0
+    return item.owner.data.weight or 0
 
 
 SETTING = Setting(
@@ -40,7 +39,7 @@ SETTING = Setting(
     {
         "VirtualQuantity": _quantity,
         "Weight": _weight,
-        "Limit": lambda i: i.host.data(i.guest).limit or 0,
+        "Limit": lambda i: i.owner.data.limit or 0,
     },
     Needs.LIVE | Needs.VCPUS | Needs.SCHEDULER,
 )
