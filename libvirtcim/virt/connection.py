@@ -115,6 +115,16 @@ class Connection:
         parts = urlsplit(self.uri)
         return (parts.scheme == "test" and not parts.netloc) or parts.path == "/embed"
 
+    @property
+    def shares_files(self) -> bool:
+        """Whether the hypervisor sees this machine's files: it runs here, not on another host."""
+        return not urlsplit(self.uri).hostname
+
+    @property
+    def ever_connected(self) -> bool:
+        """Whether the connection has been open since it was made."""
+        return self._was_open
+
     def call(self, function: Callable[[Any], T], *, idempotent: bool = True) -> T:
         """Run `function(virConnect)` and return its result; libvirt's errors become `VirtError`.
 
