@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The server as a whole: listeners, threads, start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+from libvirtcim.cim.broker import Broker
+from libvirtcim.server.auth import Authenticator, check_exposure, make_verifier, shown
+from libvirtcim.server.gateway import Gateway
+from libvirtcim.server.http import HTTPServer
+from libvirtcim.server.service import Service
+from libvirtcim.server.settings import Endpoint, ServerSettings
+from libvirtcim.server.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+_EXPIRY_INTERVAL = 5.0
+"""Seconds between two looks for enumerations that were left behind."""
+_TLS_CLOSE_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        """The URL that clients take."""
+        return f"http{'s' if self.tls else ''}://{shown((self.host, self.port))}"
+
+
+class CIMServer:
+    """A CIM-XML server over a broker, running in a thread of its own.
+
+    Raises ExposureError for settings that would let strangers in.
+    """
+
+    def __init__(self, broker: Broker, settings: ServerSettings | None = None) -> None:
+        self.settings = settings or ServerSettings()
+        check_exposure(self.settings)
+        self._service = Service(broker, self.settings)
+        self._addresses: tuple[Address, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._http: HTTPServer | None = None
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where the running server listens, with the ports it was given for port 0."""
+        return self._addresses
+
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected."""
+        return self._http.open_connections if self._http else 0
+
+    @property
+    def open_enumerations(self) -> int:
+        """How many pull enumerations are open."""
+        return len(self._service.operations.enumerations)
+
+    def start(self) -> None:
+        """Starts serving; returns when all addresses accept connections, raises where one cannot."""
+        if self._thread is not None:
+            raise RuntimeError("the server has been started already")
+        self._ready.clear()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, name="cim-server", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None and self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            raise self._failure
+
+    def stop(self) -> None:
+        """Takes no more connections, lets operations under way finish (shutdown_timeout), ends."""
+        thread = self._thread
+        if thread is None:
+            return
+        if self._loop is not None and self._stopping is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+        self._thread = None
+        self._addresses = ()
+
+    def run_forever(self) -> None:
+        """Serves until SIGINT or SIGTERM arrives. For the main thread."""
+        ended = threading.Event()
+        with _signals(ended):
+            self.start()
+            for address in self.addresses:
+                logger.info("listening on %s", address.url)
+            ended.wait()
+            self.stop()
+
+    def __enter__(self) -> CIMServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.is_set():
+                logger.exception("the server has failed")
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        settings = self.settings
+        loop = self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        workers = WorkerPool(settings.worker_threads, "cim-worker")
+        checkers: WorkerPool | None = None
+        listeners: list[asyncio.Server] = []
+        try:
+            verifier = make_verifier(settings)
+            authenticator = None
+            if verifier is not None:
+                checkers = WorkerPool(settings.auth_threads, "cim-auth")
+                authenticator = Authenticator(
+                    verifier, checkers, settings.auth_cache_time, settings.auth_failure_delay
+                )
+            gateway = Gateway(self._service, settings, workers, authenticator)
+            http = self._http = HTTPServer(gateway, settings)
+            addresses: list[Address] = []
+            tls = _tls_context(settings)
+            for endpoints, context in ((settings.listen, None), (settings.listen_tls, tls)):
+                for endpoint in endpoints:
+                    listener = await _listen(loop, http, endpoint, context, settings)
+                    listeners.append(listener)
+                    addresses += _bound(listener, context is not None)
+            self._addresses = tuple(addresses)
+            self._ready.set()
+            await self._wait_for_stop()
+            for listener in listeners:
+                listener.close()
+            http.pre_shutdown()
+            await http.shutdown(settings.shutdown_timeout)
+        finally:
+            for listener in listeners:
+                listener.close()
+            self._service.operations.enumerations.close_all()
+            for pool in (workers, checkers):
+                if pool is not None:
+                    pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _wait_for_stop(self) -> None:
+        assert self._stopping is not None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXPIRY_INTERVAL):
+                    await self._stopping.wait()
+                    return
+            self._service.operations.enumerations.expire()
+
+
+def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    if not settings.listen_tls or settings.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop,
+    http: HTTPServer,
+    endpoint: Endpoint,
+    context: ssl.SSLContext | None,
+    settings: ServerSettings,
+) -> asyncio.Server:
+    host, port = endpoint
+    try:
+        if context is None:
+            return await loop.create_server(http, host or None, port)
+        return await loop.create_server(
+            http,
+            host or None,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=settings.header_timeout,
+            ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT,
+        )
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot listen on {shown(endpoint)}: {error.strerror}"
+        ) from None
+
+
+def _bound(listener: asyncio.Server, tls: bool) -> Iterator[Address]:
+    for listening in listener.sockets:
+        if listening.family in (socket.AF_INET, socket.AF_INET6):
+            name = listening.getsockname()
+            yield Address(name[0], name[1], tls)
+
+
+@contextlib.contextmanager
+def _signals(ended: threading.Event) -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
