@@ -108,6 +108,9 @@ def translated(text: str = "", status: type[cim.CIMError] | None = None) -> Iter
 class FamilyProvider(InstanceProvider[Item], Generic[Item]):
     """Base of providers whose class exists once per hypervisor family."""
 
+    absent = "No such instance"
+    """What clients are told who ask for a guest of a hypervisor that is not there."""
+
     def __init__(self, decl: ClassDecl, hosts: Hosts, columns: Columns) -> None:
         self.decl = decl
         self.hosts = hosts
@@ -143,11 +146,11 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
     def guest(self, request: ProviderRequest, name: str, needs: Needs, missing: str) -> GuestItem:
         """One guest by name; where there is none, NotFound with `missing` and libvirt's text.
 
-        A hypervisor that has never answered gives NotFound "No such instance".
+        A hypervisor that has never answered gives NotFound with `absent`.
         """
         host = self.host(request)
         if host is None:
-            raise cim.NotFound("No such instance")
+            raise cim.NotFound(self.absent)
         try:
             return GuestItem(request.prefix, HostReading(host), host.guest(name, needs))
         except virt.ObjectNotFound as error:
@@ -155,7 +158,7 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         except virt.Unreachable as error:
             if host.connection.ever_connected:
                 raise cim.Failed(str(error)) from error
-            raise cim.NotFound("No such instance") from error
+            raise cim.NotFound(self.absent) from error
         except virt.VirtError as error:
             raise cim_error(error, missing) from error
 

@@ -138,6 +138,8 @@ COLUMNS: Columns = {
 class ComputerSystemProvider(FamilyProvider[GuestItem]):
     """One instance per guest, active or not."""
 
+    absent = "No such instance."
+
     def items(self, request: ProviderRequest) -> Iterable[GuestItem]:
         """Every guest."""
         return self.guests(request, self._needs(request))

@@ -84,7 +84,7 @@ def _blocks(kib: int) -> int:
 LINK_ETHERNET, LINK_UNKNOWN = 2, 0
 _ETHERNET_TYPES = frozenset({"ethernet", "network", "bridge"})
 
-INPUT_BUSES: Mapping[str, str] = {"usb": "USB", "ps2": "PS2", "xen": "Xen", "virtio": "Virtio"}
+INPUT_BUSES: Mapping[str, str] = {"usb": "USB", "ps2": "PS2", "xen": "Xen"}
 INPUT_TYPES: Mapping[str, str] = {"mouse": "Mouse", "tablet": "Tablet"}
 POINTING_MOUSE, POINTING_UNKNOWN = 3, 2
 

@@ -43,7 +43,7 @@ class CapabilitiesProvider(FamilyProvider[GuestItem]):
         name = path.text("InstanceID")
         if not name:
             raise Failed("No InstanceID specified")
-        return self.guest(request, name, Needs.STATE, f"Referenced domain `{name}' does not exist")
+        return self.guest(request, name, Needs.STATE, f"No such instance ({name})")
 
 
 def provide(hosts: Hosts) -> Provided:

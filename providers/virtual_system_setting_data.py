@@ -135,10 +135,8 @@ class SettingDataProvider(FamilyProvider[GuestItem]):
         instance_id = path.text("InstanceID")
         name = instance_id.partition(":")[2]
         if not name:
-            raise NotFound(f"No such instance ({instance_id or 'InstanceID'})")
-        return self.guest(
-            request, name, self._needs(request), f"Referenced domain `{name}' does not exist"
-        )
+            raise NotFound("No such instance (InstanceID)")
+        return self.guest(request, name, self._needs(request), f"No such instance ({name})")
 
     @staticmethod
     def _needs(request: ProviderRequest) -> Needs:

@@ -40,6 +40,7 @@ class Domain:
     autostart_flag: bool = False
     managed_save: bool = False
     vcpus_online: int | None = None
+    vcpus: int = 1
     memory_kib: int = 0
     scheduler: Mapping[str, int] = field(default_factory=dict)
     metadata_written: list[str] = field(default_factory=list)
@@ -69,7 +70,7 @@ class Domain:
         return [self.state_number, 0]
 
     def info(self) -> list[int]:
-        return [self.state_number, self.memory_kib, self.memory_kib, self.vcpus_online or 1, 0]
+        return [self.state_number, self.memory_kib, self.memory_kib, self.vcpus, 0]
 
     def XMLDesc(self, flags: int = 0) -> str:
         if flags & libvirt.VIR_DOMAIN_XML_INACTIVE or self.live_xml is None:
@@ -139,6 +140,9 @@ class Pool:
     def listAllVolumes(self, _flags: int = 0) -> list[Volume]:
         return list(self.volumes)
 
+    def storageVolLookupByName(self, name: str) -> Volume:
+        return next(volume for volume in self.volumes if volume.name() == name)
+
 
 @dataclass
 class RecordedHost:
@@ -186,7 +190,7 @@ class RecordedHost:
                 return domain
         raise libvirt_error(
             libvirt.VIR_ERR_NO_DOMAIN,
-            f"Domain not found: no domain with matching name '{name}'",
+            f"Domain not found: {'No' if self.kind == 'LXC' else 'no'} domain with matching name '{name}'",
         )
 
     def lookupByUUIDString(self, uuid: str) -> Domain:
@@ -194,6 +198,9 @@ class RecordedHost:
             if domain.uuid == uuid:
                 return domain
         raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, f"no domain with matching uuid '{uuid}'")
+
+    def storagePoolLookupByName(self, name: str) -> Pool:
+        return next(pool for pool in self.pools if pool.name() == name)
 
     def listAllStoragePools(self, _flags: int = 0) -> list[Pool]:
         return list(self.pools)
@@ -206,16 +213,13 @@ class StandInConnection(Connection):
         super().__init__(uri)
         self._recorded = host
 
-    def call(self, fn: Callable[[Any], T], *_args: Any, **_options: Any) -> T:
+    def call(self, function: Callable[[Any], T], *, idempotent: bool = True) -> T:
         if self._recorded is None:
             raise errors.Unreachable(f"no connection to {self.uri}")
         try:
-            return fn(self._recorded)
+            return function(self._recorded)
         except libvirt.libvirtError as error:
             raise errors.from_libvirt(error) from error
-
-    def reachable(self) -> bool:
-        return self._recorded is not None
 
     @property
     def ever_connected(self) -> bool:

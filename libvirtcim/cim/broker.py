@@ -10,6 +10,7 @@ from libvirtcim.cim import associations, values
 from libvirtcim.cim.associations import Association, FamilyClasses, Filter, Handler, Hit
 from libvirtcim.cim.errors import (
     Failed,
+    InvalidClass,
     InvalidParameter,
     MethodNotAvailable,
     MethodNotFound,
@@ -58,6 +59,8 @@ class Broker:
             for prefix in association.decl.prefixes
         }
         self._layouts: dict[str, Layout] = {}
+        names = (*self._providers, *self._associations)
+        self._bases = {name.partition("_")[2] for name in names}
 
     # --- instances ---------------------------------------------------------------------------
 
@@ -234,8 +237,11 @@ class Broker:
     ) -> Iterator[Hit]:
         namespace, source, path = self._locate(path)
         for name in (filters.assoc_class, filters.result_class):
-            if name is not None:
-                self.schema.get(namespace, name)
+            if name is not None and self.schema.find(namespace, name) is None:
+                if name.partition("_")[2].lower() not in self._bases:
+                    raise InvalidClass(f"Class {name!r} does not exist in namespace {namespace}")
+                # a family that lacks a class which others have: nothing can match it
+                return
         provider = self._provider(source)
         found: object | None = None
         names_only = properties is not None and not properties

@@ -239,6 +239,15 @@ def _inherited(
     return merged
 
 
+KEY_ORDER = ("systemcreationclassname", "systemname", "creationclassname")
+"""Keys that come first in paths, wherever a superclass first declares them."""
+
+
+def _key_rank(prop: PropertyInfo) -> int:
+    name = prop.name.lower()
+    return KEY_ORDER.index(name) if name in KEY_ORDER else len(KEY_ORDER)
+
+
 def _derive(
     local: LocalClass, parent: ClassInfo | None, types: Mapping[str, QualifierType]
 ) -> ClassInfo:
@@ -281,5 +290,5 @@ def _derive(
         local=local,
         lineage=(local.name.lower(), *(parent.lineage if parent else ())),
         by_name=properties,
-        keys=tuple(p for p in ordered if p.key),
+        keys=tuple(sorted((p for p in ordered if p.key), key=_key_rank)),
     )

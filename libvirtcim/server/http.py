@@ -1,207 +1,235 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""HTTP connections: aiohttp's low-level server, with limits on everything a client can hold up.
-
-aiohttp parses (llhttp) and keeps connections alive; this module adds time limits for headers, bodies
-and answers, a bound on header bytes, a bound on connections, and answers without a body for errors.
-"""
+"""The server as a whole: listeners, threads, start and stop."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
 
-from aiohttp import web
-from aiohttp.http_exceptions import BadHttpMethod, LineTooLong
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
-
-from libvirtcim.server.settings import ServerSettings
+from libvirtcim.cim.broker import Broker
+from libvirtcim.server.auth import Authenticator, check_exposure, make_verifier, shown
+from libvirtcim.server.gateway import Gateway
+from libvirtcim.server.http import HTTPServer
+from libvirtcim.server.service import Service
+from libvirtcim.server.settings import Endpoint, ServerSettings
+from libvirtcim.server.workers import WorkerPool
 
 logger = logging.getLogger(__name__)
 
-SERVER_NAME = "libvirtcim"
-_LINGERING_TIME = 2.0
-"""Seconds for which the rest of a refused body is read, so that the client gets to see the answer."""
-_TLS_HANDSHAKE = 0x16
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n"
-    b"Retry-After: 5\r\n\r\n"
-)
-_HEADERS_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
-    b"Connection: close\r\n\r\n"
-)
-
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_EXPIRY_INTERVAL = 5.0
+"""Seconds between two looks for enumerations that were left behind."""
+_TLS_CLOSE_TIMEOUT = 5.0
 
 
-def empty(status: int, **headers: str) -> web.Response:
-    """An answer without a body; with Content-Length, lest clients wait for one."""
-    response = web.Response(status=status, headers={"Server": SERVER_NAME})
-    for name, value in headers.items():
-        response.headers[name.replace("_", "-")] = value
-    return response
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the server listens."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def url(self) -> str:
+        """The URL that clients take."""
+        return f"http{'s' if self.tls else ''}://{shown((self.host, self.port))}"
 
 
-class Connection(RequestHandler):
-    """One client connection."""
+class CIMServer:
+    """A CIM-XML server over a broker, running in a thread of its own.
 
-    def __init__(
-        self, server: HTTPServer, settings: ServerSettings, loop: asyncio.AbstractEventLoop
-    ) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            keepalive_timeout=settings.keepalive_timeout,
-            access_log=cast(logging.Logger, None),
-            max_line_size=settings.max_header_bytes,
-            max_field_size=settings.max_header_bytes,
-            lingering_time=_LINGERING_TIME,
-            auto_decompress=False,
-            logger=logger,
-        )
-        self.busy = False
-        """Whether a request of this connection is being answered."""
-        self._server = server
-        self._settings = settings
-        self._refused = False
-        self._virgin = True
-        self._plain = True
-        self._header_bytes = 0
-        self._header_timer: asyncio.TimerHandle | None = None
-        self._payload: StreamReader | None = None
+    Raises ExposureError for settings that would let strangers in.
+    """
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Takes the connection, or turns it away when there are too many."""
-        stream = cast(asyncio.Transport, transport)
-        if not self._server.admit(self):
-            self._refused = True
-            stream.write(_BUSY)
-            stream.close()
-            return
-        self._plain = stream.get_extra_info("sslcontext") is None
-        # An answer counts as sent, and its time limit ends, when the kernel has all of it.
-        stream.set_write_buffer_limits(high=0)
-        super().connection_made(transport)
-        self._arm()
+    def __init__(self, broker: Broker, settings: ServerSettings | None = None) -> None:
+        self.settings = settings or ServerSettings()
+        check_exposure(self.settings)
+        self._service = Service(broker, self.settings)
+        self._addresses: tuple[Address, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._http: HTTPServer | None = None
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Forgets the connection."""
-        self._disarm()
-        self._server.release(self)
-        if not self._refused:
-            super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parses, and watches how long and how large the headers get."""
-        if self._refused:
-            return
-        if self._virgin and data:
-            self._virgin = False
-            if self._plain and data[0] == _TLS_HANDSHAKE:
-                self._abort()
-                return
-        in_headers = self._payload is None or self._payload.is_eof()
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count != before:
-            self._disarm()
-            self._header_bytes = 0
-            if self._messages:
-                self._payload = self._messages[-1][1]
-        elif in_headers and data:
-            self._header_bytes += len(data)
-            if self._header_bytes > self._settings.max_header_bytes and not self.busy:
-                self._refuse_headers()
-            elif self._header_timer is None:
-                self._arm()
-
-    def _refuse_headers(self) -> None:
-        if self.transport is not None:
-            self.transport.write(_HEADERS_TOO_LARGE)
-        self.force_close()
-
-    def _arm(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._header_timer = loop.call_later(
-            self._settings.header_timeout, self._headers_late, self._request_count
-        )
-
-    def _disarm(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
-    def _headers_late(self, count: int) -> None:
-        self._header_timer = None
-        if count == self._request_count and not self.busy:
-            self.force_close()
-
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Sends the answer; a client that does not take it in time is cut off."""
-        try:
-            async with asyncio.timeout(self._settings.send_timeout):
-                return await super().finish_response(request, resp, start_time)
-        except TimeoutError:
-            self._abort()
-            return resp, True
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to what is no HTTP request (or to a bug of ours): a bare status, then the end."""
-        if isinstance(exc, BadHttpMethod):
-            status = 501  # M-POST among them: clients then use POST (DSP0200 7.2.1)
-        elif isinstance(exc, LineTooLong):
-            status = 431
-        if status == 500:
-            logger.error("unhandled exception in a request", exc_info=exc)
-        else:
-            logger.debug("bad HTTP request from %s: %s", request.remote, message)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has been sent in part")
-        response = empty(status)
-        response.force_close()
-        return response
-
-
-class HTTPServer(web.Server):
-    """Makes connections and counts them."""
-
-    def __init__(self, handler: Handler, settings: ServerSettings) -> None:
-        super().__init__(cast(Any, handler))
-        self._settings = settings
-        self._admitted: set[Connection] = set()
-
-    def __call__(self) -> RequestHandler:
-        """The protocol of a new connection."""
-        return Connection(self, self._settings, self._loop)
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where the running server listens, with the ports it was given for port 0."""
+        return self._addresses
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open."""
-        return len(self._admitted)
+        """How many clients are connected."""
+        return self._http.open_connections if self._http else 0
 
-    def admit(self, connection: Connection) -> bool:
-        """Counts a connection in, unless there are too many."""
-        if len(self._admitted) >= self._settings.max_connections:
-            logger.warning("connection refused: %d are open (max_connections)", len(self._admitted))
-            return False
-        self._admitted.add(connection)
-        return True
+    @property
+    def open_enumerations(self) -> int:
+        """How many pull enumerations are open."""
+        return len(self._service.operations.enumerations)
 
-    def release(self, connection: Connection) -> None:
-        """Counts it out."""
-        self._admitted.discard(connection)
+    def start(self) -> None:
+        """Starts serving; returns when all addresses accept connections, raises where one cannot."""
+        if self._thread is not None:
+            raise RuntimeError("the server has been started already")
+        self._ready.clear()
+        self._failure = None
+        self._thread = threading.Thread(target=self._run, name="cim-server", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        self._raise_failure()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None and self._thread is not None:
+            self._thread.join()
+            self._thread = None
+            raise self._failure
+
+    def stop(self) -> None:
+        """Takes no more connections, lets operations under way finish (shutdown_timeout), ends."""
+        thread = self._thread
+        if thread is None:
+            return
+        if self._loop is not None and self._stopping is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+                self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join()
+        self._thread = None
+        self._addresses = ()
+
+    def run_forever(self) -> None:
+        """Serves until SIGINT or SIGTERM arrives. For the main thread."""
+        ended = threading.Event()
+        with _signals(ended):
+            self.start()
+            for address in self.addresses:
+                logger.info("listening on %s", address.url)
+            ended.wait()
+            self.stop()
+
+    def __enter__(self) -> CIMServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            if self._ready.is_set():
+                logger.exception("the server has failed")
+            self._failure = error
+        finally:
+            self._ready.set()
+
+    async def _serve(self) -> None:
+        settings = self.settings
+        loop = self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        workers = WorkerPool(settings.worker_threads, "cim-worker")
+        checkers: WorkerPool | None = None
+        listeners: list[asyncio.Server] = []
+        try:
+            verifier = make_verifier(settings)
+            authenticator = None
+            if verifier is not None:
+                checkers = WorkerPool(settings.auth_threads, "cim-auth")
+                authenticator = Authenticator(
+                    verifier, checkers, settings.auth_cache_time, settings.auth_failure_delay
+                )
+            gateway = Gateway(self._service, settings, workers, authenticator)
+            http = self._http = HTTPServer(gateway, settings)
+            addresses: list[Address] = []
+            tls = _tls_context(settings)
+            for endpoints, context in ((settings.listen, None), (settings.listen_tls, tls)):
+                for endpoint in endpoints:
+                    listener = await _listen(loop, http, endpoint, context, settings)
+                    listeners.append(listener)
+                    addresses += _bound(listener, context is not None)
+            self._addresses = tuple(addresses)
+            self._ready.set()
+            await self._wait_for_stop()
+            for listener in listeners:
+                listener.close()
+            http.pre_shutdown()
+            await http.shutdown(settings.shutdown_timeout)
+        finally:
+            for listener in listeners:
+                listener.close()
+            self._service.operations.enumerations.close_all()
+            for pool in (workers, checkers):
+                if pool is not None:
+                    pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _wait_for_stop(self) -> None:
+        assert self._stopping is not None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EXPIRY_INTERVAL):
+                    await self._stopping.wait()
+                    return
+            self._service.operations.enumerations.expire()
+
+
+def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    if not settings.listen_tls or settings.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    return context
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop,
+    http: HTTPServer,
+    endpoint: Endpoint,
+    context: ssl.SSLContext | None,
+    settings: ServerSettings,
+) -> asyncio.Server:
+    host, port = endpoint
+    try:
+        if context is None:
+            return await loop.create_server(http, host or None, port)
+        return await loop.create_server(
+            http,
+            host or None,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=settings.header_timeout,
+            ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT,
+        )
+    except OSError as error:
+        raise OSError(
+            error.errno, f"cannot listen on {shown(endpoint)}: {error.strerror}"
+        ) from None
+
+
+def _bound(listener: asyncio.Server, tls: bool) -> Iterator[Address]:
+    for listening in listener.sockets:
+        if listening.family in (socket.AF_INET, socket.AF_INET6):
+            name = listening.getsockname()
+            yield Address(name[0], name[1], tls)
+
+
+@contextlib.contextmanager
+def _signals(ended: threading.Event) -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -59,6 +59,14 @@ def _pool_id(item: DeviceItem) -> str | None:
     return f"NetworkPool/{network}" if network else None
 
 
+def _network_name(item: DeviceItem) -> str | None:
+    """The network, also of a direct connection through one; else bridge or device."""
+    name: str | None = item.device.source
+    if item.device.type == "direct":
+        name = item.device.source_network or name
+    return name
+
+
 def _source_device(item: DeviceItem) -> str | None:
     if item.device.type != "direct":
         return None
@@ -84,7 +92,7 @@ SETTING = Setting(
     {
         "NetworkType": lambda i: i.device.type,
         "Address": lambda i: i.device.mac,
-        "NetworkName": lambda i: i.device.source,
+        "NetworkName": _network_name,
         "Reservation": lambda i: i.device.inbound_average or None,
         "Limit": lambda i: i.device.inbound_peak or None,
         "AllocationUnits": _allocation_units,

@@ -45,6 +45,7 @@ def load_host(inputs: Path, family: str) -> tuple[RecordedHost, dict[str, Any]]:
                 bool(known.get("autostart")),
                 bool(known.get("managed_save")),
                 len(records) if records is not None else None,
+                known["vcpus"],
                 known["memory_kib"],
                 known.get("scheduler", {}),
             )
@@ -84,9 +85,14 @@ class Recording:
         self._data = json.loads(path.read_text())
         self.paths = [self._path(p) for p in self._data["paths"]]
 
-    @staticmethod
-    def _path(data: dict[str, Any]) -> InstancePath:
-        keys = tuple((name, value) for name, value in data["keys"].items())
+    def _path(self, data: dict[str, Any]) -> InstancePath:
+        keys = tuple(
+            (
+                name,
+                self._path(self._data["paths"][value["ref"]]) if isinstance(value, dict) else value,
+            )
+            for name, value in data["keys"].items()
+        )
         return InstancePath(data["class"], keys, data.get("ns", "root/virt"))
 
     def values(self, index: int) -> dict[str, Any]:
