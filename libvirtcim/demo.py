@@ -8,6 +8,7 @@ a sample of several guests, so that there is something to see on any machine.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -52,6 +53,9 @@ def run(config: Config, *, chosen: bool) -> int:
     except ValueError as error:
         print(f"libvirtcim: {error}", file=sys.stderr)
         return 2
+    # what is being looked for and shown is printed; the log begins with the first stranger's request
+    log = logging.getLogger("libvirtcim")
+    log.setLevel(logging.ERROR)
     if not chosen:
         print("Looking for hypervisors on this machine:")
         found = answering(config)
@@ -80,6 +84,7 @@ def _serve_and_show(config: Config, hosts: Hosts) -> int:
         print(f"CIM-XML at {url}, namespace {NAMESPACE}. A client sees:\n")
         _show(url, list(config.connections))
         print(_next_steps(url, next(iter(config.connections))), flush=True)
+        logging.getLogger("libvirtcim").setLevel(logging.NOTSET)
         server.run_forever()
     finally:
         server.stop()
