@@ -154,8 +154,9 @@ class PrivateLibvirtd:
         ready = self.directory / "ready"
         ready.unlink(missing_ok=True)
         self._box = subprocess.Popen(
-            ["unshare", "-m", "-n", "-u", "-p", "-i", "-f", "--kill-child", "--mount-proc"]
-            + ["--propagation", "private", "bash", "-c", _INIT],
+            ["unshare", *["-m", "-n", "-u", "-p", "-i", "-f", "--kill-child", "--mount-proc"]]
+            + ["--propagation", "private", "bash", "-c"]
+            + [_INIT],
             env={**os.environ, "BOX": str(self.directory)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -220,7 +221,7 @@ class PrivateLibvirtd:
         with tempfile.TemporaryDirectory(dir=_CACHE.parent) as fresh:
             shutil.copytree(learned, Path(fresh) / "cache")
             with contextlib.suppress(OSError):
-                os.rename(Path(fresh) / "cache", _CACHE)
+                (Path(fresh) / "cache").rename(_CACHE)
 
     def stop(self) -> None:
         """End everything in the box."""
@@ -308,8 +309,22 @@ def build_guest_image(directory: Path) -> Path:
     source.write_text(_BOOT_SECTOR)
     subprocess.run(["as", "--32", str(source), "-o", str(linked)], check=True)
     subprocess.run(
-        ["ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-e", "start", "--oformat", "binary"]
-        + [str(linked), "-o", str(image)],
+        [
+            *[
+                "ld",
+                "-m",
+                "elf_i386",
+                "-Ttext",
+                "0x7c00",
+                "-e",
+                "start",
+                "--oformat",
+                "binary",
+                "-o",
+            ],
+            image,
+            linked,
+        ],
         check=True,
     )
     os.truncate(image, 1 << 20)

@@ -153,6 +153,7 @@ class _Writer:
         self._origin = {
             node: (old, span) for node, old, span in zip(nodes, pristine, self._spans, strict=True)
         }
+        self._live = dict(zip(pristine, nodes, strict=True))
 
     def document(self, root: etree._Element) -> str:
         top = self._spans[0]
@@ -176,7 +177,8 @@ class _Writer:
         if node.attrib.items() != old.attrib.items():
             opening = _edited_tag(opening, node, old)
         content: list[str] = []
-        self._text(node.text, old.text, span.text, content)
+        first = next(iter(old), None)
+        self._text(node.text, self._pieces(node, old.text, span.text, first), content)
         self._children(node, content)
         if span.end > span.open_end:
             out.append(opening)
@@ -198,12 +200,43 @@ class _Writer:
             if old is None or span is None:
                 out.append(escape_text(child.tail or ""))
             else:
-                self._text(child.tail, old.tail, span.tail, out)
+                pieces = self._pieces(node, old.tail, span.tail, old.getnext())
+                self._text(child.tail, pieces, out)
+
+    def _pieces(
+        self,
+        node: etree._Element,
+        text: str | None,
+        span: tuple[int, int],
+        following: etree._Element | None,
+    ) -> list[tuple[str, tuple[int, int]]]:
+        """The source's pieces of character data up to the next child that is still in `node`.
+
+        More than one when children were removed: what stood around them has become one text.
+        """
+        pieces = [(text or "", span)]
+        while following is not None:
+            live = self._live[following]
+            if live.getparent() is node:
+                break
+            pieces.append((following.tail or "", self._origin[live][1].tail))
+            following = following.getnext()
+        return pieces
 
     def _text(
-        self, text: str | None, old: str | None, span: tuple[int, int], out: list[str]
+        self, text: str | None, pieces: list[tuple[str, tuple[int, int]]], out: list[str]
     ) -> None:
-        out.append(self._source[slice(*span)] if text == old else escape_text(text or ""))
+        """Write character data, as the source has it as far as it is made of these pieces."""
+        text = text or ""
+        copied: list[str] = []
+        position = 0
+        for piece, span in pieces:
+            if text.startswith(piece, position):
+                copied.append(self._source[slice(*span)])
+                position += len(piece)
+            elif piece.strip():
+                break
+        out.append("".join(copied) if position == len(text) else escape_text(text))
 
     def _new_element(self, node: etree._Element, out: list[str]) -> None:
         name = _qualified(node, str(node.tag))

@@ -20,7 +20,6 @@ with no tree behind it: same attribute names, read-only, comparable, small.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
@@ -28,6 +27,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
 from lxml import etree
 
 from libvirtcim.virt.errors import Invalid
+from libvirtcim.virt.units import parse_int, to_kib
 from libvirtcim.virt.xmldoc import Document, parse_root
 from libvirtcim.virt.xmlplace import Path, insert, make_element, remove
 
@@ -377,6 +377,10 @@ class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
         for old in present:
             if old not in wanted:
                 remove(old)
+        if present and not wanted:
+            parent = self.parent.find(obj.element)
+            if parent is not None:
+                self.parent.prune(obj.element, parent)
         new = [item for item in wanted if item not in present]
         if new:
             parent = self.parent.ensure(obj.element, obj.child_order())
@@ -414,7 +418,17 @@ def computed(function: Callable[[Any], T]) -> Computed[T]:
     return Computed(function)
 
 
-class XmlObject:
+class _Slotted(type):
+    """No instance has a `__dict__`: a misspelt property is an error, and a view stays small."""
+
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any
+    ) -> _Slotted:
+        namespace.setdefault("__slots__", ())
+        return super().__new__(mcs, name, bases, namespace, **options)
+
+
+class XmlObject(metaclass=_Slotted):
     """An object whose declared properties live in one XML element."""
 
     __slots__ = ("document", "element")
@@ -574,52 +588,10 @@ def _make_frozen(live: type[XmlObject]) -> type[XmlObject]:
         "__module__": live.__module__,
         "__doc__": f"Frozen form of {live.__name__}.",
     }
-    made = cast(type[XmlObject], type(live.__name__, (_Frozen, live), body))
+    made = cast(type[XmlObject], _Slotted(live.__name__, (_Frozen, live), body))
     made._plan = tuple((vars(made)[n].__set__, p) for n, p in live.properties.items())
     made._computed_plan = tuple(
         (vars(made)[n].__set__, c.function) for n, c in live.computed_properties.items()
     )
     live._frozen = made
     return made
-
-
-_INTEGER = re.compile(r"\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)\s*")
-
-
-def parse_int(text: str) -> int | None:
-    """An integer as C's strtol reads it with base 0 (0x hexadecimal, leading 0 octal), or None."""
-    match = _INTEGER.fullmatch(text)
-    if match is None:
-        return None
-    sign, digits = match.groups()
-    try:
-        if digits[:2] in ("0x", "0X"):
-            value = int(digits, 16)
-        else:
-            value = int(digits, 8 if len(digits) > 1 and digits[0] == "0" else 10)
-    except ValueError:
-        return None
-    return -value if sign == "-" else value
-
-
-_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15, "e": 10**18}
-_BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40, "p": 2**50, "e": 2**60}
-# libvirt's scaled integers: k/KiB are 1024, KB is 1000, case does not matter.
-UNITS: dict[str, int] = {
-    "b": 1,
-    "byte": 1,
-    "bytes": 1,
-    **_BINARY,
-    **{f"{letter}ib": factor for letter, factor in _BINARY.items()},
-    **{f"{letter}b": factor for letter, factor in _DECIMAL.items()},
-}
-
-
-def to_kib(text: str, unit: str) -> int | None:
-    """A scaled size in KiB, rounded up as libvirt does; None for garbage or an unknown unit."""
-    try:
-        value = int(text.strip())
-        factor = UNITS[unit.lower()]
-    except (ValueError, KeyError):
-        return None
-    return -(-value * factor // 1024) if value >= 0 else None
