@@ -6,18 +6,17 @@
     server = CIMServer(broker, ServerSettings(listen=(("127.0.0.1", 5988),)))
     server.run_forever()          # or start() ... stop(), or `with CIMServer(...) as server`
 
-The way of a request: `http` (connections) → `gateway` (headers, user, body) → `service` in a worker
+The way of a request: `connections` (HTTP) → `gateway` (headers, user, body) → `service` in a worker
 thread → `parser` → `operations` (a table) → `cim.broker` → `writer`.
 """
 
 from __future__ import annotations
 
 from libvirtcim.server.auth import ExposureError
-from libvirtcim.server.server import Address, CIMServer
+from libvirtcim.server.http import CIMServer
 from libvirtcim.server.settings import ServerSettings, SettingDescription, describe
 
 __all__ = [
-    "Address",
     "CIMServer",
     "ExposureError",
     "ServerSettings",

@@ -19,7 +19,7 @@ from aiohttp import web
 from libvirtcim.cim.objects import RequestContext
 from libvirtcim.server.access_log import log_request
 from libvirtcim.server.auth import Authenticator
-from libvirtcim.server.http import SERVER_NAME, Connection, empty
+from libvirtcim.server.connections import SERVER_NAME, Connection, empty
 from libvirtcim.server.messages import RequestRefused
 from libvirtcim.server.operations import timed_out
 from libvirtcim.server.service import Pending, Reply, Service, error_reply, refusal

@@ -11,13 +11,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import FrameType
 
 from libvirtcim.cim.broker import Broker
 from libvirtcim.server.auth import Authenticator, check_exposure, make_verifier, shown
+from libvirtcim.server.connections import HTTPServer
 from libvirtcim.server.gateway import Gateway
-from libvirtcim.server.http import HTTPServer
 from libvirtcim.server.service import Service
 from libvirtcim.server.settings import Endpoint, ServerSettings
 from libvirtcim.server.workers import WorkerPool
@@ -27,20 +26,6 @@ logger = logging.getLogger(__name__)
 _EXPIRY_INTERVAL = 5.0
 """Seconds between two looks for enumerations that were left behind."""
 _TLS_CLOSE_TIMEOUT = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the server listens."""
-
-    host: str
-    port: int
-    tls: bool
-
-    @property
-    def url(self) -> str:
-        """The URL that clients take."""
-        return f"http{'s' if self.tls else ''}://{shown((self.host, self.port))}"
 
 
 class CIMServer:
@@ -53,7 +38,7 @@ class CIMServer:
         self.settings = settings or ServerSettings()
         check_exposure(self.settings)
         self._service = Service(broker, self.settings)
-        self._addresses: tuple[Address, ...] = ()
+        self._bound: tuple[tuple[Endpoint, bool], ...] = ()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -62,9 +47,14 @@ class CIMServer:
         self._http: HTTPServer | None = None
 
     @property
-    def addresses(self) -> tuple[Address, ...]:
-        """Where the running server listens, with the ports it was given for port 0."""
-        return self._addresses
+    def addresses(self) -> tuple[Endpoint, ...]:
+        """Where the running server listens, with the ports it was given for port 0; TLS last."""
+        return tuple(endpoint for endpoint, _tls in self._bound)
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The same as URLs."""
+        return tuple(f"http{'s' if tls else ''}://{shown(e)}" for e, tls in self._bound)
 
     @property
     def open_connections(self) -> int:
@@ -103,15 +93,16 @@ class CIMServer:
                 self._loop.call_soon_threadsafe(self._stopping.set)
         thread.join()
         self._thread = None
-        self._addresses = ()
+        self._bound = ()
 
     def run_forever(self) -> None:
-        """Serves until SIGINT or SIGTERM arrives. For the main thread."""
+        """Serves, from now on or as started before, until SIGINT or SIGTERM. For the main thread."""
         ended = threading.Event()
         with _signals(ended):
-            self.start()
-            for address in self.addresses:
-                logger.info("listening on %s", address.url)
+            if self._thread is None:
+                self.start()
+            for url in self.urls:
+                logger.info("listening on %s", url)
             ended.wait()
             self.stop()
 
@@ -149,14 +140,14 @@ class CIMServer:
                 )
             gateway = Gateway(self._service, settings, workers, authenticator)
             http = self._http = HTTPServer(gateway, settings)
-            addresses: list[Address] = []
+            bound: list[tuple[Endpoint, bool]] = []
             tls = _tls_context(settings)
             for endpoints, context in ((settings.listen, None), (settings.listen_tls, tls)):
                 for endpoint in endpoints:
                     listener = await _listen(loop, http, endpoint, context, settings)
                     listeners.append(listener)
-                    addresses += _bound(listener, context is not None)
-            self._addresses = tuple(addresses)
+                    bound += _bound(listener, context is not None)
+            self._bound = tuple(bound)
             self._ready.set()
             await self._wait_for_stop()
             for listener in listeners:
@@ -210,16 +201,14 @@ async def _listen(
             ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT,
         )
     except OSError as error:
-        raise OSError(
-            error.errno, f"cannot listen on {shown(endpoint)}: {error.strerror}"
-        ) from None
+        raise OSError(error.errno, f"{shown(endpoint)}: {error.strerror}") from None
 
 
-def _bound(listener: asyncio.Server, tls: bool) -> Iterator[Address]:
+def _bound(listener: asyncio.Server, tls: bool) -> Iterator[tuple[Endpoint, bool]]:
     for listening in listener.sockets:
         if listening.family in (socket.AF_INET, socket.AF_INET6):
             name = listening.getsockname()
-            yield Address(name[0], name[1], tls)
+            yield (name[0], name[1]), tls
 
 
 @contextlib.contextmanager
