@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ providers' classes that derive from them."""
 
 
 def load() -> tuple[list[LocalClass], list[QualifierType]]:
-    """All base classes, superclasses first, and all qualifier declarations."""
+    """All base classes, each after those it needs, and all qualifier declarations."""
     return loads((resources.files(__package__) / TABLE).read_text(encoding="utf-8"))
 
 
@@ -93,24 +94,42 @@ def compile_mof(mof_dir: Path) -> tuple[list[LocalClass], list[QualifierType]]:
     compiler = MOFCompiler(repository, search_paths=[str(mof_dir)], log_func=None)
     compiler.compile_file(str(mof_dir / INDEX), VIRT)
     return (
-        superclass_first(map(from_pywbem, repository.classes[VIRT].values())),
+        in_order(map(from_pywbem, repository.classes[VIRT].values())),
         sorted(map(type_from_pywbem, repository.qualifiers[VIRT].values()), key=lambda q: q.name),
     )
 
 
-def superclass_first(classes: Iterable[LocalClass]) -> list[LocalClass]:
-    """The classes by name, but every superclass before its subclasses."""
+def in_order(classes: Iterable[LocalClass]) -> list[LocalClass]:
+    """Every class after those of the classes that it derives from, refers to or embeds.
+
+    Compilers that don't search for classes can take them in this order. Where references run in a
+    circle, only superclasses are sure to come first.
+    """
     by_name = {c.name: c for c in sorted(classes, key=lambda c: c.name)}
-    ordered: dict[str, LocalClass] = {}
+    names = ordered(
+        {name: needed_by(c) & by_name.keys() for name, c in by_name.items()},
+        {name: {c.superclass} & by_name.keys() for name, c in by_name.items()},
+    )
+    return [by_name[name] for name in names]
 
-    def add(cls: LocalClass) -> None:
-        if cls.superclass:
-            add(by_name[cls.superclass])
-        ordered.setdefault(cls.name, cls)
 
-    for cls in by_name.values():
-        add(cls)
-    return list(ordered.values())
+def needed_by(cls: LocalClass) -> set[str]:
+    """Names of the classes that a class derives from, refers to or embeds, itself excepted."""
+    items: list[PropertyInfo | ParameterInfo] = [*cls.properties]
+    items += [parameter for method in cls.methods for parameter in method.parameters]
+    named = {cls.superclass, *(name for i in items for name in (i.reference_class, i.embedded))}
+    return {name for name in named if name} - {cls.name}
+
+
+def ordered(wanted: Mapping[str, set[str]], necessary: Mapping[str, set[Any]]) -> list[str]:
+    """The names, each after those that it wants, or (if these run in a circle) after the necessary.
+
+    Raises graphlib.CycleError where the necessary run in a circle too.
+    """
+    try:
+        return list(TopologicalSorter(wanted).static_order())
+    except CycleError:
+        return list(TopologicalSorter(necessary).static_order())
 
 
 def from_pywbem(cls: CIMClass) -> LocalClass:

@@ -100,7 +100,7 @@ def compile_archive(
 ) -> tuple[list[LocalClass], list[QualifierType], Mapping[str, str]]:
     """Compiles the named classes and all they need from an unpacked archive.
 
-    Returns the classes reduced to facts, superclasses first, all standard qualifier declarations,
+    Returns the classes reduced to facts, each after those it needs, all standard qualifier declarations,
     and class name → folder of the archive. Raises LookupError for a class it lacks.
     """
     from pywbem import MOFCompiler, MOFWBEMConnection
@@ -125,7 +125,7 @@ def compile_archive(
     classes = [reduced(base.from_pywbem(c)) for c in repository.classes[VIRT].values()]
     types = [base.type_from_pywbem(q) for q in repository.qualifiers[VIRT].values()]
     areas = {c.name: files[c.name.lower()].parent.name for c in classes}
-    return base.superclass_first(classes), sorted(types, key=lambda q: q.name), areas
+    return base.in_order(classes), sorted(types, key=lambda q: q.name), areas
 
 
 def reduced(cls: LocalClass) -> LocalClass:

@@ -46,6 +46,9 @@ _LEADING = (
 )
 """Qualifiers that come first, in this order; Association and Indication must (DSP0004 annex A)."""
 
+_FLAGS = ("Association", "Indication", "Aggregation", "Composition")
+"""Flags of a class that its subclasses repeat: not every repository inherits them."""
+
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -75,7 +78,7 @@ def value_literal(value: Any, cim_type: str = "string", indent: int = 0) -> str:
 
 
 def _array(items: Sequence[str], indent: int) -> str:
-    line = "{ " + ", ".join(items) + " }"
+    line = f"{{ {', '.join(items)} }}" if items else "{ }"
     if indent + len(line) <= WIDTH:
         return line
     pad = " " * indent
@@ -197,13 +200,10 @@ def class_mof(local: LocalClass) -> str:
 def strict(local: LocalClass, info: ClassInfo, parent: ClassInfo | None) -> LocalClass:
     """The class with the qualifiers that strict compilers want repeated in it.
 
-    These are Association and Indication, Override on everything that redeclares an inherited
-    property or method, and Key on redeclared keys (DSP0004 sections 5.6.3.1, 5.6.3.33).
+    These are the flags of the class (Association among them), Override on everything that
+    redeclares an inherited property or method, and Key on redeclared keys (DSP0004 section 5.6.3).
     """
-    flags = {
-        **({"Association": True} if info.is_association else {}),
-        **({"Indication": True} if info.is_indication else {}),
-    }
+    flags = {flag: True for flag in _FLAGS if info.qualifiers.get(flag)}
     inherited = parent.by_name if parent else {}
     methods = {m.name.lower() for m in parent.methods} if parent else set()
     return replace(
@@ -245,34 +245,36 @@ def declared_schema(declarations: Sequence[ClassDecl]) -> Schema:
 def render_mof(declarations: Sequence[ClassDecl]) -> dict[str, str]:
     """File name → content of all MOF files for the declarations."""
     schema = declared_schema(declarations)
-    base_of = {
-        decl.class_name(prefix).lower(): decl.base
-        for decl in declarations
-        for prefix in decl.prefixes
+    file_of = {
+        decl.class_name(prefix): decl.base for decl in declarations for prefix in decl.prefixes
     }
-    locals_ = {local.name.lower(): local for local in expand_all(declarations)}
-    files: dict[str, list[str]] = {name: [] for name in sorted(set(base_of.values()))}
-    needs: dict[str, set[str]] = {name: set() for name in files}
+    names = sorted(set(file_of.values()))
+    contents: dict[str, list[str]] = {name: [] for name in names}
+    wanted: dict[str, set[str]] = {name: set() for name in names}
+    necessary: dict[str, set[str]] = {name: set() for name in names}
     held: dict[str, set[str]] = {}
-    for lowered in _superclass_first(locals_):
-        local = locals_[lowered]
-        info, parent = _resolved(schema, local)
-        for owner in info.lineage:
-            if owner in base_of:
-                needs[base_of[lowered]].add(base_of[owner])
+    for local in base.in_order(expand_all(declarations)):
+        name = file_of[local.name]
+        info, parent = resolved(schema, local)
+        contents[name].append(class_mof(strict(local, info, parent)))
+        wanted[name] |= {file_of[c] for c in base.needed_by(local) if c in file_of} - {name}
+        chain = {file_of[c] for c in _chain(schema, info) if c in file_of}
+        necessary[name] |= chain - {name}
         for namespace in local.namespaces:
-            held.setdefault(namespace, set()).update(
-                base_of[owner] for owner in info.lineage if owner in base_of
-            )
-        files[base_of[lowered]].append(class_mof(strict(local, info, parent)))
-    rendered = {f"{name}.mof": HEADER + "\n" + "\n".join(mof) for name, mof in files.items()}
-    order = _ordered(needs)
-    for namespace, names in sorted(held.items()):
+            held.setdefault(namespace, set()).update(chain)
+    rendered = {f"{name}.mof": HEADER + "\n" + "\n".join(mof) for name, mof in contents.items()}
+    order = base.ordered(wanted, necessary)
+    for namespace, found in sorted(held.items()):
         rendered[namespace_file(namespace)] = includes(
-            (f"{name}.mof" for name in order if name in names),
+            (f"{name}.mof" for name in order if name in found),
             f"All classes of namespace {namespace}; the DMTF superclasses must exist there.",
         )
     return rendered
+
+
+def _chain(schema: Schema, info: ClassInfo) -> list[str]:
+    namespace = info.local.namespaces[0]
+    return [schema.get(namespace, name).name for name in info.lineage]
 
 
 def namespace_file(namespace: str) -> str:
@@ -295,36 +297,8 @@ def write_files(rendered: Mapping[str, str], directory: Path, pattern: str) -> N
         (directory / name).write_text(content, encoding="utf-8")
 
 
-def _resolved(schema: Schema, local: LocalClass) -> tuple[ClassInfo, ClassInfo | None]:
+def resolved(schema: Schema, local: LocalClass) -> tuple[ClassInfo, ClassInfo | None]:
+    """A declared class after inheritance, and its superclass likewise."""
     namespace = local.namespaces[0]
     parent = schema.get(namespace, local.superclass) if local.superclass else None
     return schema.get(namespace, local.name), parent
-
-
-def _superclass_first(locals_: Mapping[str, LocalClass]) -> list[str]:
-    ordered: dict[str, None] = {}
-
-    def add(lowered: str) -> None:
-        superclass = locals_[lowered].superclass
-        if superclass and superclass.lower() in locals_:
-            add(superclass.lower())
-        ordered.setdefault(lowered)
-
-    for lowered in locals_:
-        add(lowered)
-    return list(ordered)
-
-
-def _ordered(needs: Mapping[str, set[str]]) -> list[str]:
-    ordered: dict[str, None] = {}
-
-    def add(name: str, above: tuple[str, ...]) -> None:
-        if name in above:
-            raise ValueError(f"MOF files need each other: {', '.join((*above, name))}")
-        for needed in sorted(needs[name] - {name}):
-            add(needed, (*above, name))
-        ordered.setdefault(name)
-
-    for name in needs:
-        add(name, ())
-    return list(ordered)
