@@ -404,7 +404,12 @@ def filled() -> MemoryBroker:
     ]  # fmt: skip
     rows["CIM_Namespace"] = [{"Name": n} for n in broker.schema.namespaces]
     rows["CIM_ObjectManager"] = [
-        {"Name": "om", "ElementName": "Test", "SystemName": "host", "Description": "Test Version 1.2"}
+        {
+            "Name": "om",
+            "ElementName": "Test",
+            "SystemName": "host",
+            "Description": "Test Version 1.2",
+        }
     ]
     return broker
 
