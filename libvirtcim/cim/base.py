@@ -127,9 +127,14 @@ def ordered(wanted: Mapping[str, set[str]], necessary: Mapping[str, set[Any]]) -
     Raises graphlib.CycleError where the necessary run in a circle too.
     """
     try:
-        return list(TopologicalSorter(wanted).static_order())
+        return list(TopologicalSorter(_stable(wanted)).static_order())
     except CycleError:
-        return list(TopologicalSorter(necessary).static_order())
+        return list(TopologicalSorter(_stable(necessary)).static_order())
+
+
+def _stable(graph: Mapping[str, set[Any]]) -> dict[str, list[Any]]:
+    """The graph with an order of its own: that of a set of texts changes from run to run."""
+    return {name: sorted(graph[name]) for name in sorted(graph)}
 
 
 def from_pywbem(cls: CIMClass) -> LocalClass:

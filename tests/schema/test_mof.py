@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from pywbem import MOFCompiler, MOFWBEMConnection
 from libvirtcim.cim import base, mof
 from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, Property, expand_all
 from libvirtcim.cim.schema import LocalClass, PropertyInfo, QualifierType
-from tests.schema.conftest import Archive, compile_against, compile_strictly
+from tests.schema.conftest import ROOT, Archive, compile_against, compile_strictly
 from tests.schema.sample import COMPONENT, CREATED, DISK, RASD, SAMPLE, SERVICE
 
 QUALIFIERS = "".join(map(mof.qualifier_type_mof, base.load()[1]))
@@ -213,6 +216,26 @@ def test_writing_is_stable_and_removes_what_is_gone(tmp_path: Path) -> None:
     assert "Gone.mof" not in first
     assert "notes.txt" in first
     assert (tmp_path / "base/CIM_A.mof").exists()
+
+
+def test_order_does_not_depend_on_the_hash_seed() -> None:
+    script = """if True:
+        from libvirtcim.cim import base, mof
+        from tests.schema.sample import SAMPLE
+        print(list(mof.render_mof(SAMPLE).items()), base.in_order(base.load()[0]))
+    """
+    command = [sys.executable, "-c", script]
+    written = {
+        subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(written) == 1
 
 
 def test_declared_classes_compile_strictly(declarations: list[ClassDecl], tmp_path: Path) -> None:
