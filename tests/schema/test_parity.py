@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,28 @@ def test_no_registration_is_lost(by_class: dict[str, ClassDecl]) -> None:
             covered += not missing
     print(f"registrations covered: {covered} of {REGISTRATIONS}")
     assert not lost, "\n".join(lost)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "uint8"},
+        {"array": True},
+        {"name": "Other"},
+        {"values": {"0": "Disk"}},
+        {"name": "emulatedtype"},
+    ],
+)
+def test_a_loss_is_seen(declarations: list[ClassDecl], change: dict[str, Any]) -> None:
+    name = "KVM_DiskResourceAllocationSettingData"
+    changed = [
+        replace(
+            decl,
+            properties=tuple(
+                replace(p, **change) if p.name == "EmulatedType" else p for p in decl.properties
+            ),
+        )
+        for decl in declarations
+    ]
+    schema = mof.declared_schema(changed)
+    assert list(losses(MODEL[name], schema.get(VIRT, name), schema))
