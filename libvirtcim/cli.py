@@ -105,7 +105,7 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type[Any], title: s
     for item, hint in option_fields(settings):
         unit = item.metadata["unit"]
         repeat = str(hint).startswith("tuple")
-        default = generate.shown(item.default)
+        default = generate.shown(item.default).replace("`", "")
         text = item.metadata["help"] + (f", in {unit}" if unit else "")
         group.add_argument(
             f"--{item.name.replace('_', '-')}",
@@ -118,7 +118,8 @@ def _add_settings(parser: argparse.ArgumentParser, settings: type[Any], title: s
         )
 
 
-def _config(options: argparse.Namespace) -> Config:
+def _config(options: argparse.Namespace, *, quiet: bool = False) -> Config:
+    """The configuration that the flags and files give; `quiet` commands log errors only."""
     connections = {}
     for given in options.connection:
         family, equals, uri = given.partition("=")
@@ -131,7 +132,8 @@ def _config(options: argparse.Namespace) -> Config:
         if name.startswith("set_") and value is not None
     }
     config = load(options.config, flags, connections)
-    level = logging.getLevelName(config.general.log_level.upper())
+    chosen = config.general.log_level if "log_level" in flags or not quiet else "error"
+    level = logging.getLevelName(chosen.upper())
     if not isinstance(level, int):
         raise ConfigError(f"log_level {config.general.log_level!r} is none of debug, info, ...")
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -147,7 +149,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _ls(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
         rows = list(inspect_host.guests(composition.broker(hosts), list(config.connections)))
@@ -180,7 +182,7 @@ def guest_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    config = _config(options)
+    config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
         report = inspect_host.doctor(config, hosts)
