@@ -25,6 +25,11 @@ import libvirt
 START_DEADLINE = 60.0
 _STEP = 0.01
 
+_UNSHARE = (
+    *("unshare", "--mount", "--net", "--uts", "--pid", "--ipc", "--fork"),
+    *("--kill-child", "--mount-proc", "--propagation", "private"),
+)
+
 # Runs as process 1 of the box. A fresh sysfs shows the box's own network interfaces; the cgroup
 # mounts are carried over into it, without the unified tree, which libvirt's LXC driver can't use.
 _INIT = """
@@ -154,9 +159,7 @@ class PrivateLibvirtd:
         ready = self.directory / "ready"
         ready.unlink(missing_ok=True)
         self._box = subprocess.Popen(
-            ["unshare", *["-m", "-n", "-u", "-p", "-i", "-f", "--kill-child", "--mount-proc"]]
-            + ["--propagation", "private", "bash", "-c"]
-            + [_INIT],
+            [*_UNSHARE, "bash", "-c", _INIT],
             env={**os.environ, "BOX": str(self.directory)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -212,6 +215,9 @@ class PrivateLibvirtd:
     def continue_libvirtd(self) -> None:
         """Let a paused libvirtd go on."""
         self.run("sh", "-c", "kill -CONT $(cat /run/libvirt/libvirtd.pid)")
+        if self._daemon is not None:
+            # nsenter stops itself when its child is stopped.
+            self._daemon.send_signal(signal.SIGCONT)
 
     def _keep_capabilities(self) -> None:
         """Probing QEMU takes seconds; later boxes copy what this one learned."""
@@ -299,6 +305,7 @@ hello_end:
         .org    510
         .word   0xaa55
 """
+_LINK = ("ld", "-m", "elf_i386", "-Ttext", "0x7c00", "-e", "start", "--oformat", "binary", "-o")
 READY = "GUEST-READY"
 
 

@@ -65,7 +65,7 @@ class SideFiles:
         file_name = f"{self.type_prefix}_{name}"
         if "/" in file_name or "\0" in file_name:
             return None
-        text = _read_small_file(os.path.join(self.directory, file_name))
+        text = _read_small_file(f"{self.directory}/{file_name}")
         if text is None:
             return None
         try:

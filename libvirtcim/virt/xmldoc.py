@@ -164,7 +164,7 @@ class _Writer:
 
     def _node(self, node: etree._Element, out: list[str]) -> None:
         old, span = self._origin.get(node, (None, None))
-        if not isinstance(node.tag, str):
+        if isinstance(node, etree._Comment | etree._ProcessingInstruction):
             if old is not None and span is not None and node.text == old.text:
                 out.append(self._source[span.start : span.end])
             else:
