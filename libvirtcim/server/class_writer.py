@@ -17,7 +17,7 @@ from libvirtcim.cim.schema import (
     Schema,
 )
 from libvirtcim.server.text import SCALARS, escape, escape_attribute
-from libvirtcim.server.writer import Writer, embedded_attribute, value_tags
+from libvirtcim.server.writer import Writer, value_tags
 
 _SCOPES = ("CLASS", "ASSOCIATION", "REFERENCE", "PROPERTY", "METHOD", "PARAMETER", "INDICATION")
 
@@ -93,9 +93,8 @@ class ClassWriter:
                 attributes += f' REFERENCECLASS="{parameter.reference_class}"'
         else:
             tag = "PARAMETER.ARRAY" if parameter.array else "PARAMETER"
+            # No EmbeddedObject attribute: DSP0201 has none here, and clients refuse it.
             attributes += f' TYPE="{parameter.type}"'
-            if self._writer.dialect.embedded_arrays:
-                attributes += embedded_attribute(parameter.embedded)
         direction: dict[str, Any] = {"In": parameter.is_in}
         if parameter.is_out:
             direction["Out"] = True

@@ -33,7 +33,7 @@ class Dialect:
     """What the client's parser can take."""
 
     embedded_arrays: bool = True
-    """EmbeddedObject may stand on PROPERTY.ARRAY and PARAMETER.ARRAY."""
+    """EmbeddedObject may stand on PROPERTY.ARRAY."""
     null_elements: bool = True
     """VALUE.NULL may stand in VALUE.ARRAY; else an empty VALUE stands for it."""
     reference_arrays: bool = True

@@ -391,7 +391,7 @@ def filled() -> MemoryBroker:
         {
             "InstanceID": "full",
             **{f"P_{t}": 1 for t in INTEGER_TYPES},
-            **{f"A_{t}": [0, 1, None] for t in INTEGER_TYPES},
+            **{f"A_{t}": [0, 1] for t in INTEGER_TYPES},
             "P_real32": 1.5, "P_real64": 1e300, "A_real32": [0.0, -2.5], "A_real64": [],
             "P_string": "<a href=\"x\">&amp;</a>", "A_string": ["", "é", None],
             "P_boolean": False, "A_boolean": [True, False],

@@ -584,9 +584,14 @@ def _get_class(client: Client) -> None:
         "true",
         "CIM_ManagedElement",
     )
-    assert 'EmbeddedObject="instance"' in answer.text
-    plain = client.call("GetClass", headers=PLAIN_HEADERS, **full)
-    assert "EmbeddedObject=" not in plain.text
+    arrays = client.call("GetClass", ClassName=cls("TST_All"))
+    assert (
+        'NAME="A_embedded" TYPE="string" PROPAGATED="false" EmbeddedObject="instance"'
+        in arrays.text
+    )
+    plain = client.call("GetClass", headers=PLAIN_HEADERS, ClassName=cls("TST_All"))
+    assert 'NAME="A_embedded" TYPE="string" PROPAGATED="false">' in plain.text
+    assert "<PARAMETER.ARRAY" in answer.text and "EmbeddedObject=" not in answer.text
     bare = client.call("GetClass", ClassName=cls("TST_Thing"), IncludeQualifiers="FALSE")
     assert "<QUALIFIER" not in bare.text and 'NAME="InstanceID"' not in bare.text
 
