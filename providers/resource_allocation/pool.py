@@ -33,7 +33,7 @@ POOL_TYPES = {
     "2": "File System",
     "3": "Network File System",
     "4": "Disk",
-    "5": "iSCSI",
+    "5": "ISCSI",
     "6": "Logical",
     "7": "SCSI Host Bus Adapter",
 }
