@@ -45,7 +45,15 @@ def _enumerated(d: Difference) -> bool:
     return d.question.operation.startswith("Enumerate")
 
 
-ASSOCIATIONS = "SystemDevice|SettingsDefineState|ElementSettingData|HostedDependency|VirtualSystemSettingDataComponent"
+ASSOCIATIONS = "|".join(
+    (
+        "SystemDevice",
+        "SettingsDefineState",
+        "ElementSettingData",
+        "HostedDependency",
+        "VirtualSystemSettingDataComponent",
+    )
+)
 NET, DISK, GRAPHICS = (
     f"{kind}ResourceAllocationSettingData" for kind in ("Net", "Disk", "Graphics")
 )
