@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 SERVER_NAME = "libvirtcim"
 _LINGERING_TIME = 2.0
 """Seconds for which the rest of a refused body is read, so that the client gets to see the answer."""
+_CLOSING_TIME = 1.0
 _TLS_HANDSHAKE = 0x16
 _BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n"
@@ -66,6 +67,7 @@ class Connection(RequestHandler):
         """Whether a request of this connection is being answered."""
         self._server = server
         self._settings = settings
+        self._stream: asyncio.Transport | None = None
         self._refused = False
         self._virgin = True
         self._plain = True
@@ -75,7 +77,7 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Takes the connection, or turns it away when there are too many."""
-        stream = cast(asyncio.Transport, transport)
+        stream = self._stream = cast(asyncio.Transport, transport)
         if not self._server.admit(self):
             self._refused = True
             stream.write(_BUSY)
@@ -101,7 +103,7 @@ class Connection(RequestHandler):
         if self._virgin and data:
             self._virgin = False
             if self._plain and data[0] == _TLS_HANDSHAKE:
-                self._abort()
+                self.abort()
                 return
         in_headers = self._payload is None or self._payload.is_eof()
         before = self._request_count
@@ -139,9 +141,10 @@ class Connection(RequestHandler):
         if count == self._request_count and not self.busy:
             self.force_close()
 
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
+    def abort(self) -> None:
+        """Ends the connection at once, whatever has not been sent yet."""
+        if self._stream is not None:
+            self._stream.abort()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -151,7 +154,7 @@ class Connection(RequestHandler):
             async with asyncio.timeout(self._settings.send_timeout):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
-            self._abort()
+            self.abort()
             return resp, True
 
     def handle_error(
@@ -184,6 +187,7 @@ class HTTPServer(web.Server):
         super().__init__(cast(Any, handler))
         self._settings = settings
         self._admitted: set[Connection] = set()
+        self._empty = asyncio.Event()
 
     def __call__(self) -> RequestHandler:
         """The protocol of a new connection."""
@@ -205,3 +209,26 @@ class HTTPServer(web.Server):
     def release(self, connection: Connection) -> None:
         """Counts it out."""
         self._admitted.discard(connection)
+        if not self._admitted:
+            self._empty.set()
+
+    async def end(self, timeout: float) -> None:
+        """Closes all connections; those that are busy may finish within `timeout` seconds."""
+        self.pre_shutdown()
+        await self.shutdown(timeout)
+        if not await self._emptied():
+            for connection in list(self._admitted):
+                connection.abort()
+            await self._emptied()
+
+    async def _emptied(self) -> bool:
+        """Whether all connections are closed within the time that a polite TLS closure takes."""
+        self._empty.clear()
+        if not self._admitted:
+            return True
+        try:
+            async with asyncio.timeout(_CLOSING_TIME):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True

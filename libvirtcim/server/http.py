@@ -152,8 +152,7 @@ class CIMServer:
             await self._wait_for_stop()
             for listener in listeners:
                 listener.close()
-            http.pre_shutdown()
-            await http.shutdown(settings.shutdown_timeout)
+            await http.end(settings.shutdown_timeout)
         finally:
             for listener in listeners:
                 listener.close()

@@ -351,7 +351,8 @@ def _modify(client: Client) -> None:
 
 @row(32)
 def _delete(client: Client) -> None:
-    new = '<INSTANCE CLASSNAME="TST_Thing"><PROPERTY NAME="Name" TYPE="string"><VALUE>x</VALUE></PROPERTY></INSTANCE>'
+    name = f'<PROPERTY NAME="Name" TYPE="string">{value("x")}</PROPERTY>'
+    new = f'<INSTANCE CLASSNAME="TST_Thing">{name}</INSTANCE>'
     assert client.call("CreateInstance", NewInstance=new).error == 0
     answer = client.call("DeleteInstance", InstanceName=inst("TST_Thing", Name="x"))
     assert '<IMETHODRESPONSE NAME="DeleteInstance"></IMETHODRESPONSE>' in answer.text
