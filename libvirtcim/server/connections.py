@@ -85,7 +85,8 @@ class Connection(RequestHandler):
             return
         self._plain = stream.get_extra_info("sslcontext") is None
         # An answer counts as sent, and its time limit ends, when the kernel has all of it.
-        stream.set_write_buffer_limits(high=0)
+        # (Not high=0: asyncio's TLS transports then pause when nothing at all is buffered.)
+        stream.set_write_buffer_limits(high=1)
         super().connection_made(transport)
         self._arm()
 

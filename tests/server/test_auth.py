@@ -397,3 +397,19 @@ def test_wrong_certificate_stops_the_start(tmp_path: Path) -> None:
     )
     with pytest.raises(ssl.SSLError):
         CIMServer(filled(), settings).start()
+
+
+def test_stop_is_quick_after_tls_requests(tls: CIMServer, certificate: tuple[Path, Path]) -> None:
+    """Answers count as sent when they are: a stop does not wait for connections that only idle."""
+    made = context(certificate[0], ssl.TLSVersion.TLSv1_3)
+
+    def wrap(plain: socket.socket) -> socket.socket:
+        return made.wrap_socket(plain, server_hostname="localhost")
+
+    with Connection(tls.addresses[0], wrap) as connection:
+        for headers in (basic("bea", "bees"), basic("bea", "wrong"), HEADERS):
+            connection.send(http(NAMES.encode(), headers))
+            assert connection.answer() is not None
+        started = time.monotonic()
+        tls.stop()
+        assert time.monotonic() - started < 3
