@@ -26,6 +26,8 @@ START_DEADLINE = 60.0
 _STEP = 0.01
 
 _UNSHARE = (
+    # Nothing outlives the test run, however that ends.
+    *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--net", "--uts", "--pid", "--ipc", "--fork"),
     *("--kill-child", "--mount-proc", "--propagation", "private"),
 )
@@ -61,7 +63,7 @@ def why_not(*, lxc: bool = False) -> str | None:
     """Why a private libvirtd can't run here, or None."""
     if os.geteuid() != 0:
         return "a private libvirtd needs root"
-    needed = ["libvirtd", "unshare", "nsenter", "ip", "qemu-system-x86_64", "as", "ld"]
+    needed = ["libvirtd", "setpriv", "unshare", "nsenter", "ip", "qemu-system-x86_64", "as", "ld"]
     if lxc:
         needed.append("busybox")
     missing = [tool for tool in needed if shutil.which(tool) is None]

@@ -79,6 +79,10 @@ class ConnectionStatus:
 Listener = Callable[[Any], None]
 
 
+class _Died(Unreachable):
+    """The call found its connection dead."""
+
+
 class Connection:
     """The one connection to a libvirt URI; every method may be called from any thread."""
 
@@ -99,6 +103,7 @@ class Connection:
         self._failures = 0
         self._was_open = False
         self._supervising = False
+        self._companion: Connection | None = None
         self._buried: list[Any] = []
         self._listeners: list[Listener] = []
 
@@ -131,17 +136,20 @@ class Connection:
         If the call failed because the connection had died, an idempotent one is repeated once on a
         new connection; one that changes something never is. `function` must look its objects up
         itself: handles of an older connection are dead.
+
+        Changes go over a second connection where there is a wire. They may take long, and libvirt
+        clients before 10.1 can lose the wake-up of a call that is made while another thread of the
+        same connection waits for its answer: it would stall until the next keep-alive.
         """
-        raw = self._connected()
+        target = self if idempotent else self._for_changes()
         try:
-            return function(raw)
-        except libvirt.libvirtError as exc:
-            error = from_libvirt(exc)
-            if not self._is_dead(raw, exc):
-                raise error from exc
-            self._lost(raw, error)
+            return target._once(function)
+        except _Died:
             if not idempotent:
-                raise Unreachable(error.libvirt_message, error.code) from exc
+                raise
+        return self._once(function)
+
+    def _once(self, function: Callable[[Any], T]) -> T:
         raw = self._connected()
         try:
             return function(raw)
@@ -149,8 +157,19 @@ class Connection:
             error = from_libvirt(exc)
             if self._is_dead(raw, exc):
                 self._lost(raw, error)
-                raise Unreachable(error.libvirt_message, error.code) from exc
+                raise _Died(error.libvirt_message, error.code) from exc
             raise error from exc
+
+    def _for_changes(self) -> Connection:
+        # A test hypervisor from a file is a state of its own for each connection.
+        if self.is_local or self.readonly or self.uri.startswith("test"):
+            return self
+        with self._changed:
+            if self._companion is None:
+                self._companion = Connection(self.uri, settings=self.settings)
+                if self._state is ConnectionState.CLOSED:
+                    self._companion.close()
+            return self._companion
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every open and loss, from now on; at once if it is open already.
@@ -200,6 +219,9 @@ class Connection:
             raw, self._raw = self._raw, None
             self._set_state(ConnectionState.CLOSED)
             self._listeners.clear()
+            companion = self._companion
+        if companion is not None:
+            companion.close()
         if raw is not None:
             _forget(raw)
 
@@ -291,7 +313,9 @@ class Connection:
         self._last_error = error
         self._retry_at = time.monotonic() + pause
         self._set_state(ConnectionState.BACKOFF)
-        _log.warning("cannot open %s: %s; next attempt in %.2f s", self.uri, error, pause)
+        # One warning per outage; the following attempts are routine.
+        level = logging.WARNING if self._failures == 1 else logging.DEBUG
+        _log.log(level, "cannot open %s: %s; next attempt in %.2f s", self.uri, error, pause)
         if supervised:
             self._changed.wait_for(self._is_closed, pause)
         if not supervised or self._is_closed():

@@ -62,13 +62,6 @@ class NodeInfo:
     cpus: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    state: int
-    vcpus: int | None = None
-    memory_kib: int | None = None
-
-
 @dataclass(slots=True)
 class _Known:
     """What the cache keeps of a guest: digest and view per document, and the last snapshot."""
@@ -157,13 +150,13 @@ class Host:
     # -- guests in bulk -------------------------------------------------------------------------
 
     def _snapshot(self, raw: Any, needs: Needs) -> list[Guest]:
-        facts = self._bulk(raw, needs)
-        if facts is None:
+        states = self._bulk_states(raw)
+        if states is None:
             domains = raw.listAllDomains(0)
-            known_facts: dict[str, _Facts] = {}
+            state_of: dict[str, int] = {}
         else:
-            domains = [domain for domain, _facts in facts]
-            known_facts = {domain.UUIDString(): found for domain, found in facts}
+            domains = [domain for domain, _state in states]
+            state_of = {domain.UUIDString(): state for domain, state in states}
         domains.sort(key=lambda domain: domain.ID() != -1)
         active = any(domain.ID() != -1 for domain in domains)
         inactive = any(domain.ID() == -1 for domain in domains)
@@ -177,7 +170,7 @@ class Host:
                 _Seed(
                     domain=domain,
                     uuid=uuid,
-                    facts=known_facts.get(uuid),
+                    state=state_of.get(uuid),
                     persistent=uuid not in transient,
                     managed_saved=uuid in saved,
                     autostart=None if autostart is None else uuid in autostart,
@@ -187,39 +180,28 @@ class Host:
         self._forget_others({seed.uuid for seed in seeds})
         return guests
 
-    def _bulk(self, raw: Any, needs: Needs) -> list[tuple[Any, _Facts]] | None:
-        """State and numbers of all guests in one call; None when the driver can't."""
+    def _bulk_states(self, raw: Any) -> list[tuple[Any, int]] | None:
+        """All guests and their states in one call; None when the driver can't.
+
+        Only the state: libvirt asks QEMU itself for the VCPU and BALLOON groups, so one QEMU that
+        hangs would block the whole call, NOWAIT or not.
+        """
         if not self._bulk_stats:
             return None
-        groups = libvirt.VIR_DOMAIN_STATS_STATE
-        if Needs.VCPUS in needs:
-            groups |= libvirt.VIR_DOMAIN_STATS_VCPU
-        if Needs.MEMORY in needs:
-            groups |= libvirt.VIR_DOMAIN_STATS_BALLOON
+        group = libvirt.VIR_DOMAIN_STATS_STATE
         try:
-            records = raw.getAllDomainStats(groups, self._nowait)
+            records = raw.getAllDomainStats(group, self._nowait)
         except libvirt.libvirtError as exc:
             code = exc.get_error_code()
             if code == libvirt.VIR_ERR_NO_SUPPORT:
                 self._bulk_stats = False
                 return None
-            if code in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED):
-                # The driver doesn't know NOWAIT.
-                self._nowait = 0
-                records = raw.getAllDomainStats(groups, 0)
-            else:
+            if code not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED):
                 raise
-        return [
-            (
-                domain,
-                _Facts(
-                    state=values.get("state.state", NOSTATE),
-                    vcpus=values.get("vcpu.current"),
-                    memory_kib=values.get("balloon.current"),
-                ),
-            )
-            for domain, values in records
-        ]
+            # The driver doesn't know NOWAIT.
+            self._nowait = 0
+            records = raw.getAllDomainStats(group, 0)
+        return [(domain, values.get("state.state", NOSTATE)) for domain, values in records]
 
     def _subset(self, raw: Any, *filters: str) -> set[str]:
         """UUIDs of the guests that pass libvirt's list filters."""
@@ -307,16 +289,10 @@ class Host:
         active = domain.ID() != -1
         if seed.needs_identity:
             seed.identify(active)
-        facts = seed.facts
-        if facts is None or (
-            active
-            and (
-                (Needs.VCPUS in needs and facts.vcpus is None)
-                or (Needs.MEMORY in needs and facts.memory_kib is None)
-            )
-        ):
-            state, _maximum, memory, vcpus, _time = domain.info()
-            facts = _Facts(state, vcpus, memory)
+        state, memory, vcpus = seed.state, None, None
+        if state is None or (active and needs & (Needs.VCPUS | Needs.MEMORY)):
+            info_state, _maximum, memory, vcpus, _time = domain.info()
+            state = info_state if state is None else state
         live = config = None
         if active:
             if Needs.LIVE in needs or (Needs.CONFIG in needs and not seed.persistent):
@@ -332,13 +308,13 @@ class Host:
             name=domain.name(),
             uuid=seed.uuid,
             id=domain.ID(),
-            state=facts.state,
+            state=state,
             active=active,
             persistent=seed.persistent,
             managed_saved=seed.managed_saved,
             autostart=seed.autostart,
-            vcpus_online=facts.vcpus if active else None,
-            memory_kib=facts.memory_kib if active else None,
+            vcpus_online=vcpus if active and Needs.VCPUS in needs else None,
+            memory_kib=memory if active and Needs.MEMORY in needs else None,
             shares=self._shares(domain, active, config) if Needs.SCHEDULER in needs else None,
             live_view=live,
             config_view=config,
@@ -383,7 +359,9 @@ class Host:
             known = self._known.get(seed.uuid) or _Known()
             before = known.guest
             views = dict(known.views)
-        state = seed.facts.state if seed.facts else before.state if before else NOSTATE
+        state = seed.state
+        if state is None:
+            state = before.state if before else NOSTATE
         name = domain.name()
         bare = Domain.view(
             f"<domain><name>{escape_text(name)}</name><uuid>{seed.uuid}</uuid></domain>"
@@ -461,7 +439,7 @@ class _Seed:
 
     domain: Any
     uuid: str
-    facts: _Facts | None = None
+    state: int | None = None
     persistent: bool = True
     managed_saved: bool = False
     autostart: bool | None = None
@@ -472,15 +450,11 @@ class _Seed:
 
     def work(self, needs: Needs) -> bool:
         """Whether reading this guest takes calls of its own."""
-        active = self.domain.ID() != -1
-        if self.needs_identity or self.facts is None:
+        if self.needs_identity or self.state is None:
             return True
         if needs & (Needs.LIVE | Needs.CONFIG | Needs.SCHEDULER):
             return True
-        return active and (
-            (Needs.VCPUS in needs and self.facts.vcpus is None)
-            or (Needs.MEMORY in needs and self.facts.memory_kib is None)
-        )
+        return self.domain.ID() != -1 and bool(needs & (Needs.VCPUS | Needs.MEMORY))
 
     def identify(self, active: bool) -> None:
         """Ask for a single guest what the list filters tell of many."""
