@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`python -m bench`: measure and report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench import aims, guests, report, scenario
+from tests.hypervisor import PrivateLibvirtd, why_not
+
+SCENARIOS = ("libvirtd", "test")
+
+_DESCRIPTION = """\
+Measures libvirtcim against libvirt itself.
+
+scenarios:
+  libvirtd  QEMU guests that are defined and off, behind a libvirtd of their own (needs root)
+  test      guests of libvirt's test driver, which runs inside the process: what libvirtcim alone costs
+
+columns:
+  COLD        request to answer in process, the host freshly connected, nothing parsed
+  WARM        the same again
+  HTTP        round trip of a bare client to a server in a process of its own, warm
+  WRITE       writing one instance as XML
+  .../FLOOR   as a multiple of the time libvirt takes to list all guests and give the XML and the state
+              of each, one call after the other
+"""
+_EPILOG = """\
+examples:
+  python -m bench                               both scenarios, about two minutes
+  python -m bench test --test-guests 10000 -n 3
+  python -m bench --json result.json            the numbers for a program too
+
+The exit status is 1 where an aim was missed with --strict.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m bench",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("scenario", nargs="*", metavar="SCENARIO", help="libvirtd, test (default: both)")
+    add("--libvirtd-guests", type=int, default=500, metavar="N", help="(default: %(default)s)")
+    add("--test-guests", type=int, default=1000, metavar="N", help="(default: %(default)s)")
+    add("-n", "--repetitions", type=int, default=5, metavar="N", help="(default: %(default)s)")
+    add("--json", type=Path, metavar="FILE", help="write the results as JSON: s, bytes")
+    add("--strict", action="store_true", help="fail where an aim is missed")
+    return parser
+
+
+class _Progress:
+    """One line on stderr that is overwritten; nothing where stderr is no terminal but the steps' names."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+
+    def __call__(self, text: str) -> None:
+        end = "\r" if self._terminal else "\n"
+        print(f"\033[K{text}" if self._terminal else text, end=end, file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for a table."""
+        if self._terminal:
+            print("\033[K", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _hypervisor(name: str, count: int, progress: guests.Progress) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as folder:
+        if name == "test":
+            yield guests.write_test_host(Path(folder) / "host.xml", count)
+            return
+        progress("starting a libvirtd")
+        with PrivateLibvirtd(Path(folder)) as box:
+            guests.define_all(box.qemu_uri, count, progress)
+            yield box.qemu_uri
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures the chosen scenarios and prints a report on each."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    chosen: list[str] = options.scenario or list(SCENARIOS)
+    if unknown := set(chosen) - set(SCENARIOS):
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    counts = {"libvirtd": options.libvirtd_guests, "test": options.test_guests}
+    if min(*counts.values(), options.repetitions) < 1:
+        parser.error("counts must be positive")
+    progress = _Progress()
+    results = []
+    for name in chosen:
+        if name == "libvirtd" and (reason := why_not()):
+            print(f"SKIPPED: scenario libvirtd: {reason}\n", flush=True)
+            continue
+        with _hypervisor(name, counts[name], progress) as uri:
+            found = scenario.measure(name, uri, counts[name], options.repetitions, progress)
+        progress.clear()
+        print("\n\n".join(report.tables(found)), end="\n\n", flush=True)
+        results.append(found)
+    verdicts = {found.scenario: aims.verdicts(found) for found in results}
+    if options.json:
+        content = [
+            {**dataclasses.asdict(r), "aims": [dataclasses.asdict(v) for v in verdicts[r.scenario]]}
+            for r in results
+        ]
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    missed = any(not verdict.met for found in verdicts.values() for verdict in found)
+    return int(options.strict and missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What libvirtcim is to reach, and whether it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.scenario import COMPUTER_SYSTEM, Enumeration, Result
+
+COLD_RATIO, WARM_RATIO = 2.0, 1.0
+COMPUTER_SYSTEMS_PER_SECOND = 10_000
+GET_INSTANCE_P99 = 0.005
+BYTES_PER_GUEST = 20_000
+START = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One aim: what was to be reached, what was, and in the worst case of what."""
+
+    aim: str
+    met: bool
+    measured: str
+    worst: str = ""
+
+
+def verdicts(result: Result) -> list[Verdict]:
+    """The aims that hold for the scenario."""
+    found = _against_floor(result) if result.scenario == "libvirtd" else _throughput(result)
+    for single in result.single:
+        if single.operation == "GetInstance":
+            found.append(
+                Verdict(
+                    f"GetInstance p99 <= {GET_INSTANCE_P99 * 1e3:.0f} ms ({single.where})",
+                    single.p99 <= GET_INSTANCE_P99,
+                    f"{single.p99 * 1e3:.2f} ms",
+                )
+            )
+    found.append(
+        Verdict(
+            f"memory <= {BYTES_PER_GUEST // 1000} kB per guest (RSS)",
+            result.memory_rss <= BYTES_PER_GUEST,
+            f"{result.memory_rss / 1e3:.1f} kB",
+        )
+    )
+    found.append(
+        Verdict(
+            f"first answer < {START:.0f} s after the start",
+            result.start < START,
+            f"{result.start:.2f} s",
+        )
+    )
+    return found
+
+
+def _against_floor(result: Result) -> list[Verdict]:
+    cold = max(result.enumerations, key=lambda e: e.cold_ratio)
+    warm = max(result.enumerations, key=lambda e: e.warm_ratio)
+    return [
+        Verdict(
+            f"cold <= {COLD_RATIO:g}x libvirt's floor",
+            cold.cold_ratio <= COLD_RATIO,
+            f"{cold.cold_ratio:.2f}x",
+            _title(cold),
+        ),
+        Verdict(
+            f"warm <= {WARM_RATIO:g}x libvirt's floor",
+            warm.warm_ratio <= WARM_RATIO,
+            f"{warm.warm_ratio:.2f}x",
+            _title(warm),
+        ),
+    ]
+
+
+def _throughput(result: Result) -> list[Verdict]:
+    found = next(
+        e
+        for e in result.enumerations
+        if e.cls == COMPUTER_SYSTEM and e.operation == "EnumerateInstances"
+    )
+    return [
+        Verdict(
+            f"ComputerSystem >= {COMPUTER_SYSTEMS_PER_SECOND:,} instances/s, warm",
+            found.rate >= COMPUTER_SYSTEMS_PER_SECOND,
+            f"{found.rate:,.0f}/s",
+        )
+    ]
+
+
+def _title(found: Enumeration) -> str:
+    return f"{found.operation} {found.cls}"
