@@ -38,12 +38,9 @@ _HEADERS_TOO_LARGE = (
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def empty(status: int, **headers: str) -> web.Response:
+def empty(status: int) -> web.Response:
     """An answer without a body; with Content-Length, lest clients wait for one."""
-    response = web.Response(status=status, headers={"Server": SERVER_NAME, "Content-Length": "0"})
-    for name, value in headers.items():
-        response.headers[name.replace("_", "-")] = value
-    return response
+    return web.Response(status=status, headers={"Server": SERVER_NAME, "Content-Length": "0"})
 
 
 class Connection(RequestHandler):

@@ -60,9 +60,9 @@ class Gateway:
         started = time.perf_counter()
         user: str | None = None
         try:
-            if request.method != "POST":
-                return empty(405, Allow="POST")
             try:
+                if request.method != "POST":
+                    raise RequestRefused(405)
                 self._check_host(request)
                 user = await self._user(request)
                 _check_headers(request)
@@ -165,6 +165,8 @@ def _response(reply: Reply, elapsed: float) -> web.Response:
             },
         )
     response = empty(reply.http_status)
+    if reply.http_status == 405:
+        response.headers["Allow"] = "POST"
     if reply.http_status == 401:
         response.headers["WWW-Authenticate"] = 'Basic realm="cimom"'
     if reply.cim_error:

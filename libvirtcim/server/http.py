@@ -43,6 +43,8 @@ class CIMServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
+        self._over = threading.Event()
+        """Set when a signal asks for the end, or the server has ended by itself."""
         self._failure: BaseException | None = None
         self._http: HTTPServer | None = None
 
@@ -71,6 +73,7 @@ class CIMServer:
         if self._thread is not None:
             raise RuntimeError("the server has been started already")
         self._ready.clear()
+        self._over.clear()
         self._failure = None
         self._thread = threading.Thread(target=self._run, name="cim-server", daemon=True)
         self._thread.start()
@@ -97,14 +100,15 @@ class CIMServer:
 
     def run_forever(self) -> None:
         """Serves, from now on or as started before, until SIGINT or SIGTERM. For the main thread."""
-        ended = threading.Event()
-        with _signals(ended):
+        with _signals(self._over):
             if self._thread is None:
                 self.start()
             for url in self.urls:
                 logger.info("listening on %s", url)
-            ended.wait()
+            self._over.wait()
             self.stop()
+            if self._failure is not None:
+                raise self._failure
 
     def __enter__(self) -> CIMServer:
         self.start()
@@ -122,6 +126,7 @@ class CIMServer:
             self._failure = error
         finally:
             self._ready.set()
+            self._over.set()
 
     async def _serve(self) -> None:
         settings = self.settings
