@@ -33,6 +33,7 @@ from libvirtcim.virt.xmlplace import Path, insert, make_element, remove
 
 T = TypeVar("T")
 ObjectT = TypeVar("ObjectT", bound="XmlObject")
+Index = frozenset[str]
 Memo = dict[tuple[etree._Element, type["XmlObject"]], "XmlObject"]
 
 
@@ -43,6 +44,8 @@ class Property(Generic[T]):
     secret = False
     # The child elements that belong to the property, for the order of insertion.
     tags: tuple[str, ...] = ()
+    # What is read where the first of them is missing.
+    absent: Any = None
 
     def __set_name__(self, owner: type[XmlObject], name: str) -> None:
         self.name = name
@@ -69,8 +72,12 @@ class Property(Generic[T]):
         """Change the element so that `read` gives the value."""
         raise NotImplementedError
 
-    def freeze(self, element: etree._Element, memo: Memo) -> T:
-        """The value in a form that holds no tree."""
+    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> T:
+        """The value in a form that holds no tree; `index` holds the tags of the element's children."""
+        first = self.tags[0] if len(self.tags) == 1 else None
+        if first is not None and first not in index:
+            # Most of what a class declares is absent in any one document.
+            return cast(T, self.absent)
         value = self.read(element)
         return cast(T, sys.intern(value)) if isinstance(value, str) else value
 
@@ -243,6 +250,8 @@ class Memory(_Located[int | None]):
 class Flag(Property[bool]):
     """An empty child element whose presence means true."""
 
+    absent = False
+
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.tags = self.path.first_tags
@@ -260,6 +269,8 @@ class Flag(Property[bool]):
 
 class Values(Property[tuple[str, ...]]):
     """One string per repeated child: the named attribute of each, or its text."""
+
+    absent = ()
 
     def __init__(self, path: str, attribute: str | None = None) -> None:
         self.path = Path(path)
@@ -291,6 +302,8 @@ class Values(Property[tuple[str, ...]]):
 
 class Pairs(Property[tuple[tuple[str, str], ...]]):
     """All attributes of the element (or of the child at `path`), name and value, in order."""
+
+    absent = ()
 
     def __init__(self, path: str = "") -> None:
         self.path = Path(path)
@@ -344,8 +357,8 @@ class Child(Property[ObjectT | None], Generic[ObjectT]):
         elif found is not None:
             self.path.drop(obj.element, found)
 
-    def freeze(self, element: etree._Element, memo: Memo) -> ObjectT | None:
-        found = self.path.find(element)
+    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> ObjectT | None:
+        found = self.path.find(element) if self.tags[0] in index else None
         return None if found is None else self.kind(found).freeze(memo)
 
 
@@ -355,6 +368,8 @@ class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
     Assigning a sequence keeps the listed ones, removes the others and inserts the new ones behind
     the last of their tag.
     """
+
+    absent = ()
 
     def __init__(self, parent: str, *kinds: type[ObjectT]) -> None:
         self.kinds: dict[str, type[ObjectT]] = {kind.TAG: kind for kind in kinds}
@@ -388,7 +403,7 @@ class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
             for item in new:
                 insert(parent, item, order)
 
-    def freeze(self, element: etree._Element, memo: Memo) -> tuple[ObjectT, ...]:
+    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> tuple[ObjectT, ...]:
         return tuple(self.kinds[str(e.tag)](e).freeze(memo) for e in self._elements(element))
 
 
@@ -530,8 +545,10 @@ class XmlObject(metaclass=_Slotted):
             return cast(Self, known)
         frozen_class = type(self)._frozen or _make_frozen(type(self))
         frozen = object.__new__(frozen_class)
+        element = self.element
+        index = frozenset(str(child.tag) for child in element)
         for assign, prop in frozen_class._plan:
-            assign(frozen, prop.freeze(self.element, memo))
+            assign(frozen, prop.freeze(element, index, memo))
         for assign, function in frozen_class._computed_plan:
             assign(frozen, function(frozen))
         memo[key] = frozen

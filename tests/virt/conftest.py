@@ -29,3 +29,10 @@ def box() -> Iterator[hypervisor.PrivateLibvirtd]:
 def guest_image(box: hypervisor.PrivateLibvirtd) -> Path:
     """The boot image of the one-sector guest."""
     return hypervisor.build_guest_image(box.directory)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the private libvirtd."""
+    for item in items:
+        if "box" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.hypervisor)
