@@ -23,13 +23,17 @@ class Path:
     A tag may be in Clark notation (`{namespace}name`). Every step takes the first match.
     """
 
-    __slots__ = ("steps", "text")
+    __slots__ = ("rest", "steps", "tag", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        matches = tuple(_STEP.finditer(text))
         self.steps: tuple[tuple[str, str | None, str | None], ...] = tuple(
-            (match["tag"], match["name"], match["value"]) for match in _STEP.finditer(text)
+            (match["tag"], match["name"], match["value"]) for match in matches
         )
+        # The path without its first step, and the tag where that step is all there is.
+        self.rest = Path(text[matches[0].end() :]) if matches else self
+        self.tag = text if matches and matches[0]["tag"] == text else None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Path) and self.steps == other.steps
@@ -100,6 +104,37 @@ class Path:
         parent = Path("")
         parent.steps = self.steps[:-1]
         return parent
+
+
+class Finder:
+    """Finds paths below one element that does not change meanwhile; looks at its children once."""
+
+    __slots__ = ("_below", "_first", "element")
+
+    def __init__(self, element: etree._Element) -> None:
+        self.element = element
+        self._first: dict[object, etree._Element] = {}
+        for child in element:
+            self._first.setdefault(child.tag, child)
+        self._below: dict[str, Finder] = {}
+
+    def find(self, path: Path) -> etree._Element | None:
+        """The first element at the path, or None; the same as `path.find(element)`."""
+        if path.tag is not None:
+            return self._first.get(path.tag)
+        steps = path.steps
+        if not steps:
+            return self.element
+        tag, name, _value = steps[0]
+        child = self._first.get(tag)
+        if child is None:
+            return None
+        if name is not None:
+            return path.find(self.element)
+        below = self._below.get(tag)
+        if below is None:
+            below = self._below[tag] = Finder(child)
+        return below.find(path.rest)
 
 
 def _matching(

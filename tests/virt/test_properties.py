@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -529,3 +530,15 @@ def test_secrets_are_not_shown() -> None:
     graphics = Graphics.view("<graphics type='vnc' passwd='geheim'/>")
     assert "geheim" not in repr(graphics)
     assert graphics.passwd == "geheim"
+
+
+def test_a_frozen_guest_is_small() -> None:
+    texts = [DOMAIN_XML.replace("<name>n<", f"<name>guest-{n}<") for n in range(100)]
+    Domain.view(DOMAIN_XML)
+    tracemalloc.start()
+    try:
+        views = [Domain.view(text) for text in texts]
+        used, _peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used / len(views) < 10_000
