@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What is timed inside this process: libvirtcim without HTTP, and libvirt alone."""
+"""What is timed inside this process: libvirtcim without HTTP."""
 
 from __future__ import annotations
 
-import itertools
 import time
 from types import TracebackType
 from typing import NamedTuple, Self
-
-import libvirt
 
 from bench.messages import Request
 from libvirtcim import composition
@@ -70,43 +67,3 @@ class Engine:
 def _check(reply: Reply, request: Request) -> None:
     if reply.http_status != 200 or reply.cim_status:
         raise RuntimeError(f"{request.title}: {reply.body.decode()[:500] or reply.detail}")
-
-
-class Floor(NamedTuple):
-    """Seconds that libvirt alone takes, call by call, for all guests of a fresh connection."""
-
-    list: float
-    xml: float
-    state: float
-
-    @property
-    def total(self) -> float:
-        """List, XML and state together."""
-        return self.list + self.xml + self.state
-
-
-def measure_floor(uri: str) -> Floor:
-    """Lists the guests, then asks for the XML and for the state of each, one by one."""
-    raw = libvirt.open(uri)
-    try:
-        times = [time.perf_counter()]
-        domains = raw.listAllDomains(0)
-        times.append(time.perf_counter())
-        for domain in domains:
-            domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)
-        times.append(time.perf_counter())
-        for domain in domains:
-            domain.state()
-        times.append(time.perf_counter())
-    finally:
-        raw.close()
-    return Floor(*(after - before for before, after in itertools.pairwise(times)))
-
-
-def measure_open(uri: str) -> float:
-    """Seconds that libvirt takes to open a connection."""
-    begin = time.perf_counter()
-    raw = libvirt.open(uri)
-    seconds = time.perf_counter() - begin
-    raw.close()
-    return seconds

@@ -54,7 +54,7 @@ def tables(result: Result) -> Iterator[str]:
         f"memory per guest: {result.memory_rss / 1e3:.1f} kB resident, "
         f"{result.memory_traced / 1e3:.1f} kB of Python objects\n"
         f"start: listening after {result.listening:.2f} s, first answer after {result.start:.2f} s, "
-        f"of which libvirt's open {_ms(result.libvirt_open)} ms"
+        f"of which libvirt's open {_ms(floor['open'])} ms"
     )
     verdicts = [
         ["met" if v.met else "MISSED", v.aim, v.measured, v.worst] for v in aims.verdicts(result)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
-from bench import memory, messages
-from bench.engine import PREFIX, Engine, Floor, Timed, measure_floor, measure_open
+from bench import floor, memory, messages
+from bench.engine import PREFIX, Engine, Timed
+from bench.floor import Floor
 from bench.guests import Progress, guest_name
 from bench.messages import Request
 from bench.served import Server
@@ -74,7 +75,6 @@ class Result:
     """From the start of the server's process until the first answer: the names of all guests."""
     listening: float
     """From the start of the server's process until it listens."""
-    libvirt_open: float
     memory_rss: float
     memory_traced: float
 
@@ -112,7 +112,7 @@ def measure(name: str, uri: str, guests: int, repetitions: int, progress: Progre
     floors: list[Floor] = []
     for repetition in range(1, repetitions + 1):
         progress(f"{name}: repetition {repetition} of {repetitions}, libvirt's floor")
-        floors.append(measure_floor(uri))
+        floors.append(floor.measure(uri))
         for sample in samples:
             progress(f"{name}: repetition {repetition} of {repetitions}, {sample.request.title}")
             _once(sample, uri, floors[-1].total)
@@ -139,14 +139,13 @@ def measure(name: str, uri: str, guests: int, repetitions: int, progress: Progre
         guests=guests,
         repetitions=repetitions,
         floor={
-            part: median(getattr(floor, part) for floor in floors)
-            for part in ("list", "xml", "state", "total")
+            part: median(getattr(found, part) for found in floors)
+            for part in ("list", "xml", "state", "total", "open")
         },
         enumerations=[sample.result() for sample in samples],
         single=single,
         start=median(starts),
         listening=median(listening),
-        libvirt_open=median(measure_open(uri) for _ in range(repetitions)),
         memory_rss=memory.measure(uri, "rss"),
         memory_traced=memory.measure(uri, "traced"),
     )
@@ -158,7 +157,7 @@ def _requests() -> Iterator[Request]:
         yield messages.enumerate_instance_names(cls)
 
 
-def _once(sample: _Samples, uri: str, floor: float) -> None:
+def _once(sample: _Samples, uri: str, libvirt_alone: float) -> None:
     with Engine(uri) as engine:
         cold = engine.answer(sample.request)
         warm = [engine.answer(sample.request) for _ in range(WARM_ANSWERS)]
@@ -166,8 +165,8 @@ def _once(sample: _Samples, uri: str, floor: float) -> None:
             sample.write.append(engine.write(sample.request.cls))
     sample.cold.append(cold)
     sample.warm += warm
-    sample.cold_ratio.append(cold.seconds / floor)
-    sample.warm_ratio.append(median(t.seconds for t in warm) / floor)
+    sample.cold_ratio.append(cold.seconds / libvirt_alone)
+    sample.warm_ratio.append(median(t.seconds for t in warm) / libvirt_alone)
 
 
 def _percentiles(answer: Callable[[Request], float], where: str, guests: int) -> list[Percentiles]:
