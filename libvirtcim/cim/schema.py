@@ -97,7 +97,7 @@ class LocalClass:
     qualifiers: Qualifiers = field(default_factory=dict)
     """Qualifiers declared on the class, Association, Indication and Abstract among them."""
     namespaces: tuple[str, ...] = ()
-    """Namespaces that hold the class; superclasses are held wherever a subclass is."""
+    """Namespaces that hold the class, and with it its superclasses and the classes it refers to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,12 +157,17 @@ class Schema:
             for namespace in local.namespaces:
                 self._admit(namespace.lower(), local.name.lower())
 
-    def _admit(self, namespace: str, name: str | None) -> None:
+    def _admit(self, namespace: str, name: str) -> None:
+        """Holds the class in the namespace, with all classes that its declaration leads to."""
         members = self._members[namespace]
-        while name is not None and name not in members:
-            members.add(name)
-            superclass = self._local[name].superclass
-            name = superclass.lower() if superclass else None
+        pending = [name]
+        while pending:
+            lowered = pending.pop().lower()
+            local = self._local.get(lowered)
+            if local is None or lowered in members:
+                continue
+            members.add(lowered)
+            pending.extend(_leads_to(local))
 
     @property
     def qualifier_types(self) -> Iterable[QualifierType]:
@@ -222,6 +227,18 @@ class Schema:
             parent = self._resolve(local.superclass.lower()) if local.superclass else None
             found = self._resolved[lowered] = _derive(local, parent, self._qualifier_types)
         return found
+
+
+def _leads_to(local: LocalClass) -> Iterator[str]:
+    """Names of the superclass and of classes referred to or embedded."""
+    if local.superclass is not None:
+        yield local.superclass
+    parameters = [p for m in local.methods for p in m.parameters]
+    items: list[PropertyInfo | ParameterInfo] = [*local.properties, *parameters]
+    for item in items:
+        for name in (item.reference_class, item.embedded):
+            if name:
+                yield name
 
 
 def _inherited(

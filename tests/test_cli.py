@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command as a user meets it: help, tables, JSON, exit status, a server that ends cleanly."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import pywbem
+
+from libvirtcim import cli, generate
+from libvirtcim.demo import sample_uri
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = ("--connection", f"KVM={sample_uri()}")
+ABSENT = ("--connection", "LXC=lxc+unix:///system?socket=/nonexistent")
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and error output of the command."""
+    try:
+        status = cli.main(arguments)
+    except SystemExit as end:
+        status = int(end.code or 0)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("serve",), ("ls",), ("doctor",), ("generate",), ("demo",)]
+)
+def test_help_teaches(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    status, out, _err = run(capsys, *command, "--help")
+    assert status == 0
+    assert "usage: libvirtcim" in out
+    if not command:
+        for name in ("serve", "ls", "doctor", "generate", "demo", "examples:"):
+            assert name in out
+
+
+def test_every_server_setting_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    _status, out, _err = run(capsys, "serve", "--help")
+    for flag in ("--listen", "--max-xml-depth", "--pull-max-timeout", "--readonly", "--side-files"):
+        assert flag in out
+
+
+def test_ls_as_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "ls", *SAMPLE)
+    assert (status, err) == (0, "")
+    assert re.search(r"^KVM +build server +off +8 +4096 ", out, re.MULTILINE)
+    status, out, _err = run(capsys, "ls", "--json", *SAMPLE)
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert rows["web1"] == {
+        "family": "KVM",
+        "name": "web1",
+        "state": "running",
+        "processors": 2,
+        "memory_kib": 1048576,
+        "uuid": "7d2f3a10-0c5b-4a54-9a05-000000000001",
+    }
+
+
+def test_ls_without_guests_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _err = run(capsys, "ls", *ABSENT)
+    assert status == 0
+    assert "libvirtcim doctor" in out
+
+
+def test_doctor_tells_what_answers_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _err = run(capsys, "doctor", *SAMPLE, *ABSENT)
+    assert status == 0
+    assert "driver TEST serves the family KVM" in out
+    assert "Failed to connect socket" in out
+    status, out, _err = run(capsys, "doctor", "--json", *ABSENT)
+    assert status == 1
+    report = json.loads(out)
+    assert report["namespaces"]["root/virt"] > 100
+    (lxc,) = report["hypervisors"]
+    assert (lxc["family"], lxc["answers"], lxc["guests"]) == ("LXC", False, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("serve", "--connection", "nonsense"), "write FAMILY=URI"),
+        (("serve", "--connection", "ESX=esx://x"), "unknown family"),
+        (("serve", "--config", "/nonexistent.toml"), "/nonexistent.toml"),
+        (("serve", "--listen", "0.0.0.0:0", *SAMPLE), "TLS"),
+        (("serve", "--max-body-bytes", "x"), "whole number"),
+        (("ls", "--log-level", "loud"), "log_level"),
+        (("nonsense",), "invalid choice"),
+        ((), "required"),
+    ],
+    ids=str,
+)
+def test_wrong_calls_end_with_2_and_say_why(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    status, _out, err = run(capsys, *arguments)
+    assert status == 2
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _err = run(capsys, "generate", "--check", "--root", str(ROOT))
+    assert status == 0, out
+
+
+def test_generate_notices_changed_missing_and_stray_files(tmp_path: Path) -> None:
+    generate.write(tmp_path, ROOT / "mof/base")
+    (tmp_path / "mof/Memory.mof").write_text("changed")
+    (tmp_path / "mof/Processor.mof").unlink()
+    (tmp_path / "mof/Stray.mof").write_text("")
+    wrong = set(generate.differences(tmp_path))
+    assert {"mof/Memory.mof", "mof/Processor.mof", "mof/Stray.mof"} <= wrong
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_server_serves_until_it_is_interrupted(command: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())",
+         command, "--listen", "127.0.0.1:0", *SAMPLE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        output = until(process, r"listening on (http://\S+)")
+        found = re.search(r"listening on (http://\S+)", output)
+        assert found, output
+        with pywbem.WBEMConnection(found[1], default_namespace="root/virt") as client:
+            assert len(client.EnumerateInstanceNames("KVM_ComputerSystem")) == 3
+        process.send_signal(signal.SIGINT)
+        rest, _err = process.communicate()
+        assert process.returncode == 0, output + rest
+        assert "Traceback" not in output + rest
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+    if command == "demo":
+        assert "KVM_ComputerSystem  web1" in output
+
+
+def until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Output of the process up to the first line that matches."""
+    assert process.stdout
+    lines: Sequence[str] = []
+    for line in process.stdout:
+        lines = [*lines, line]
+        if re.search(pattern, line):
+            break
+    return "".join(lines)
