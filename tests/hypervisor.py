@@ -8,6 +8,7 @@ box started (libvirtd, QEMU, containers, mounts, interfaces) ends with its first
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -67,7 +68,18 @@ def why_not(*, lxc: bool = False) -> str | None:
     if lxc:
         needed.append("busybox")
     missing = [tool for tool in needed if shutil.which(tool) is None]
-    return f"not installed: {', '.join(missing)}" if missing else None
+    return f"not installed: {', '.join(missing)}" if missing else _namespaces_refused()
+
+
+@functools.cache
+def _namespaces_refused() -> str | None:
+    """Why this machine lets nobody make namespaces with mounts of their own, or None."""
+    probe = "mkdir -p /run/libvirt && mount --bind /run/libvirt /run/libvirt && mount -t sysfs sysfs /sys"
+    done = subprocess.run(
+        [*_UNSHARE, "sh", "-c", probe], capture_output=True, text=True, check=False
+    )
+    reason = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+    return f"no namespaces of its own: {reason}" if done.returncode else None
 
 
 def wait_until(condition: Callable[[], Any], what: str, deadline: float = 10.0) -> Any:
