@@ -271,7 +271,7 @@ def _hang(box: PrivateLibvirtd, host: Host, image: Path) -> None:
     """A guest whose QEMU hangs while a job is under way does not delay the others."""
     wait_until(lambda: READY in serial_output(image, "snap-run"), "guest is up")
     pid = (box.directory / "run/qemu/snap-run.pid").read_text()
-    box.run("kill", "-STOP", pid)
+    box.run("sh", "-c", f"kill -STOP {pid}")
     job = threading.Thread(
         target=partial(
             host.connection.call,
@@ -286,7 +286,7 @@ def _hang(box: PrivateLibvirtd, host: Host, image: Path) -> None:
         assert "snap-run" in names
         assert time.monotonic() - began < 1
     finally:
-        box.run("kill", "-CONT", pid)
+        box.run("sh", "-c", f"kill -CONT {pid}")
         job.join(30)
 
 
