@@ -142,9 +142,10 @@ def test_read_only_is_denied(box: PrivateLibvirtd) -> None:
 
 
 def _death(box: PrivateLibvirtd, one: Connection) -> None:
-    """Kill and restart libvirtd behind the connection's back."""
+    """Kill and restart libvirtd behind the connection's back; calls fail at once until it is back."""
     box.kill_libvirtd()
     box.start_libvirtd()
+    assert one.wait_open(10)
 
 
 def test_an_idempotent_call_survives_a_restart(box: PrivateLibvirtd) -> None:
