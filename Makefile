@@ -15,7 +15,7 @@ DESTDIR ?=
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-lxc libvirt-clients \
 	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
-	libvirt-daemon-config-nwfilter sblim-wbemcli apache2-utils
+	libvirt-daemon-config-nwfilter sblim-wbemcli openssl
 
 .PHONY: help deps deps-run run check lint types test generate bench install clean
 
