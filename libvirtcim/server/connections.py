@@ -8,7 +8,9 @@ and answers, a bound on header bytes, a bound on connections, and answers withou
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -65,6 +67,7 @@ class Connection(RequestHandler):
         self._server = server
         self._settings = settings
         self._stream: asyncio.Transport | None = None
+        self._stream_socket: Any = None
         self._refused = False
         self._virgin = True
         self._plain = True
@@ -80,6 +83,7 @@ class Connection(RequestHandler):
             stream.write(_BUSY)
             stream.close()
             return
+        self._stream_socket = stream.get_extra_info("socket")
         self._plain = stream.get_extra_info("sslcontext") is None
         # An answer counts as sent, and its time limit ends, when the kernel has all of it.
         # (Not high=0: asyncio's TLS transports then pause when nothing at all is buffered.)
@@ -141,8 +145,15 @@ class Connection(RequestHandler):
 
     def abort(self) -> None:
         """Ends the connection at once, whatever has not been sent yet."""
-        if self._stream is not None:
+        if self._stream is None:
+            return
+        try:
             self._stream.abort()
+        except AttributeError:
+            # A TLS transport that was closed twice has lost its protocol (CPython 3.11.2); the loop
+            # then ends it when it sees the end of the socket.
+            with contextlib.suppress(OSError):
+                self._stream_socket.shutdown(socket.SHUT_RDWR)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

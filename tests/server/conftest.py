@@ -18,6 +18,11 @@ from tests.server.wire import Client
 Serve = Callable[..., tuple[CIMServer, Client, MemoryBroker]]
 
 
+def _stop(server: CIMServer) -> None:
+    server.stop()
+    assert server._failure is None
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts servers with the settings given, on free ports; stops them in the end."""
@@ -27,7 +32,7 @@ def serve() -> Iterator[Serve]:
             broker = filled()
             chosen = {"listen": (("127.0.0.1", 0),), "auth_failure_delay": 0.0, **settings}
             server = CIMServer(broker, ServerSettings(**chosen))
-            stack.callback(server.stop)
+            stack.callback(_stop, server)
             stack.callback(broker.gate.set)
             server.start()
             return server, Client(server.addresses[0]), broker

@@ -399,6 +399,21 @@ def test_wrong_certificate_stops_the_start(tmp_path: Path) -> None:
         CIMServer(filled(), settings).start()
 
 
+def test_stop_ends_tls_clients_that_do_not_answer(
+    tls: CIMServer, certificate: tuple[Path, Path]
+) -> None:
+    made = context(certificate[0], ssl.TLSVersion.TLSv1_2)
+
+    def wrap(plain: socket.socket) -> socket.socket:
+        return made.wrap_socket(plain, server_hostname="localhost")
+
+    with Connection(tls.addresses[0], wrap) as mute:
+        mute.send(http(NAMES.encode(), basic("bea", "bees")))
+        assert mute.answer() is not None
+        tls.stop()
+        assert tls.open_connections == 0
+
+
 def test_stop_is_quick_after_tls_requests(tls: CIMServer, certificate: tuple[Path, Path]) -> None:
     """Answers count as sent when they are: a stop does not wait for connections that only idle."""
     made = context(certificate[0], ssl.TLSVersion.TLSv1_3)
