@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Self, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast, overload
 
 from lxml import etree
 
 from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.xmldoc import Document, parse_root
-from libvirtcim.virt.xmlplace import Path, make_element
+from libvirtcim.virt.xmlplace import Finder, Path, make_element
 
 T = TypeVar("T")
-Index = frozenset[str]
 Memo = dict[tuple[etree._Element, type["XmlObject"]], "XmlObject"]
 
 
@@ -25,14 +24,14 @@ class Property(Generic[T]):
     """One declared property: how it is read from and written to an object's element."""
 
     name = ""
+    # Where below the object's element the value is.
+    path = Path("")
     secret = False
     # The child elements that belong to the property, for the order of insertion.
     tags: tuple[str, ...] = ()
     # For lists: where the members stand, and their tags.
     container: Path | None = None
     members: tuple[str, ...] = ()
-    # What is read where the first of them is missing.
-    absent: Any = None
 
     def __set_name__(self, owner: type[XmlObject], name: str) -> None:
         self.name = name
@@ -53,19 +52,19 @@ class Property(Generic[T]):
 
     def read(self, element: etree._Element) -> T:
         """The value as the element has it now."""
+        return self.value_of(self.path.find(element))
+
+    def value_of(self, target: etree._Element | None) -> T:
+        """The value that stands in the element at `path`; None: there is no such element."""
         raise NotImplementedError
 
     def write(self, obj: XmlObject, value: T) -> None:
         """Change the element so that `read` gives the value."""
         raise NotImplementedError
 
-    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> T:
-        """The value in a form that holds no tree; `index` holds the tags of the element's children."""
-        first = self.tags[0] if len(self.tags) == 1 else None
-        if first is not None and first not in index:
-            # Most of what a class declares is absent in any one document.
-            return cast(T, self.absent)
-        value = self.read(element)
+    def freeze(self, finder: Finder, memo: Memo) -> T:
+        """The value in a form that holds no tree."""
+        value = self.value_of(finder.find(self.path))
         return cast(T, sys.intern(value)) if isinstance(value, str) else value
 
 
@@ -95,6 +94,15 @@ def computed(function: Callable[[Any], T]) -> Computed[T]:
     return Computed(function)
 
 
+class _Step(NamedTuple):
+    """How one property is frozen: its slot, and what it is without the child that it needs (if any)."""
+
+    assign: Callable[[Any, Any], None]
+    prop: Property[Any]
+    tag: str | None
+    absent: Any
+
+
 class _Slotted(type):
     """No instance has a `__dict__`: a misspelt property is an error, and a view stays small."""
 
@@ -115,7 +123,7 @@ class XmlObject(metaclass=_Slotted):
     computed_properties: ClassVar[dict[str, Computed[Any]]] = {}
     _order: ClassVar[tuple[str, ...]] = ()
     _frozen: ClassVar[type[XmlObject] | None] = None
-    _plan: ClassVar[tuple[tuple[Callable[[Any, Any], None], Property[Any]], ...]] = ()
+    _plan: ClassVar[tuple[_Step, ...]] = ()
     _computed_plan: ClassVar[
         tuple[tuple[Callable[[Any, Any], None], Callable[[Any], Any]], ...]
     ] = ()
@@ -207,10 +215,12 @@ class XmlObject(metaclass=_Slotted):
             return cast(Self, known)
         frozen_class = type(self)._frozen or _make_frozen(type(self))
         frozen = object.__new__(frozen_class)
-        element = self.element
-        index = frozenset(str(child.tag) for child in element)
-        for assign, prop in frozen_class._plan:
-            assign(frozen, prop.freeze(element, index, memo))
+        finder = Finder(self.element)
+        present = finder.tags
+        for assign, prop, tag, absent in frozen_class._plan:
+            # Most of what a class declares is absent in any one document.
+            missing = tag is not None and tag not in present
+            assign(frozen, absent if missing else prop.freeze(finder, memo))
         for assign, function in frozen_class._computed_plan:
             assign(frozen, function(frozen))
         memo[key] = frozen
@@ -268,7 +278,16 @@ def _make_frozen(live: type[XmlObject]) -> type[XmlObject]:
         "__doc__": f"Frozen form of {live.__name__}.",
     }
     made = cast(type[XmlObject], _Slotted(live.__name__, (_Frozen, live), body))
-    made._plan = tuple((vars(made)[n].__set__, p) for n, p in live.properties.items())
+    empty = Finder(etree.Element("empty"))
+    made._plan = tuple(
+        _Step(
+            assign=vars(made)[name].__set__,
+            prop=prop,
+            tag=prop.tags[0] if len(prop.tags) == 1 else None,
+            absent=prop.freeze(empty, {}),
+        )
+        for name, prop in live.properties.items()
+    )
     made._computed_plan = tuple(
         (vars(made)[n].__set__, c.function) for n, c in live.computed_properties.items()
     )

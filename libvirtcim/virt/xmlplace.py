@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from lxml import etree
 
@@ -117,6 +117,11 @@ class Finder:
         for child in element:
             self._first.setdefault(child.tag, child)
         self._below: dict[str, Finder] = {}
+
+    @property
+    def tags(self) -> Collection[object]:
+        """The tags of the element's children."""
+        return self._first.keys()
 
     def find(self, path: Path) -> etree._Element | None:
         """The first element at the path, or None; the same as `path.find(element)`."""

@@ -27,8 +27,8 @@ from typing import Generic, TypeVar, cast
 from lxml import etree
 
 from libvirtcim.virt.units import parse_int, to_kib
-from libvirtcim.virt.xmlobject import Computed, Index, Memo, Property, XmlObject, computed
-from libvirtcim.virt.xmlplace import Path, insert, remove
+from libvirtcim.virt.xmlobject import Computed, Memo, Property, XmlObject, computed
+from libvirtcim.virt.xmlplace import Finder, Path, insert, remove
 
 __all__ = [
     "Attr",
@@ -63,15 +63,6 @@ class _Located(Property[T]):
         self.secret = secret
         self.tags = self.path.first_tags
 
-    def raw(self, element: etree._Element) -> str | None:
-        """The text as it stands in the XML, or None."""
-        target = self.path.find(element)
-        if target is None:
-            return None
-        if self.attribute is None:
-            return target.text or ""
-        return target.get(self.attribute)
-
     def put(self, obj: XmlObject, text: str | None) -> None:
         """Write the text, or remove it with the parents that become empty."""
         if text is not None:
@@ -103,8 +94,10 @@ class _Scalar(_Located[T | None]):
     def encode(self, value: T) -> str:
         raise NotImplementedError
 
-    def read(self, element: etree._Element) -> T | None:
-        text = self.raw(element)
+    def value_of(self, target: etree._Element | None) -> T | None:
+        if target is None:
+            return None
+        text = target.text or "" if self.attribute is None else target.get(self.attribute)
         return None if text is None else self.decode(text)
 
     def write(self, obj: XmlObject, value: T | None) -> None:
@@ -205,8 +198,7 @@ class Memory(_Located[int | None]):
     def __init__(self, path: str) -> None:
         super().__init__(path, None)
 
-    def read(self, element: etree._Element) -> int | None:
-        target = self.path.find(element)
+    def value_of(self, target: etree._Element | None) -> int | None:
         return None if target is None else to_kib(target.text or "", target.get("unit") or "KiB")
 
     def write(self, obj: XmlObject, value: int | None) -> None:
@@ -222,14 +214,12 @@ class Memory(_Located[int | None]):
 class Flag(Property[bool]):
     """An empty child element whose presence means true."""
 
-    absent = False
-
     def __init__(self, path: str) -> None:
         self.path = Path(path)
         self.tags = self.path.first_tags
 
-    def read(self, element: etree._Element) -> bool:
-        return self.path.find(element) is not None
+    def value_of(self, target: etree._Element | None) -> bool:
+        return target is not None
 
     def write(self, obj: XmlObject, value: bool) -> None:
         if value:
@@ -241,8 +231,6 @@ class Flag(Property[bool]):
 
 class Values(Property[tuple[str, ...]]):
     """One string per repeated child: the named attribute of each, or its text."""
-
-    absent = ()
 
     def __init__(self, path: str, attribute: str | None = None) -> None:
         self.path = Path(path)
@@ -257,6 +245,9 @@ class Values(Property[tuple[str, ...]]):
     def read(self, element: etree._Element) -> tuple[str, ...]:
         values = (self._one(found) for found in self.path.find_all(element))
         return tuple(sys.intern(value) for value in values if value is not None)
+
+    def freeze(self, finder: Finder, memo: Memo) -> tuple[str, ...]:
+        return self.read(finder.element) if finder.find(self.path) is not None else ()
 
     def write(self, obj: XmlObject, value: tuple[str, ...]) -> None:
         if tuple(value) == self.read(obj.element):
@@ -275,17 +266,14 @@ class Values(Property[tuple[str, ...]]):
 class Pairs(Property[tuple[tuple[str, str], ...]]):
     """All attributes of the element (or of the child at `path`), name and value, in order."""
 
-    absent = ()
-
     def __init__(self, path: str = "") -> None:
         self.path = Path(path)
         self.tags = self.path.first_tags
 
-    def read(self, element: etree._Element) -> tuple[tuple[str, str], ...]:
-        found = self.path.find(element)
-        if found is None:
+    def value_of(self, target: etree._Element | None) -> tuple[tuple[str, str], ...]:
+        if target is None:
             return ()
-        return tuple((sys.intern(str(k)), sys.intern(str(v))) for k, v in found.attrib.items())
+        return tuple((sys.intern(str(k)), sys.intern(str(v))) for k, v in target.attrib.items())
 
     def write(self, obj: XmlObject, value: tuple[tuple[str, str], ...]) -> None:
         found = self.path.find(obj.element)
@@ -311,9 +299,8 @@ class Child(Property[ObjectT | None], Generic[ObjectT]):
         self.kind = kind
         self.tags = self.path.first_tags
 
-    def read(self, element: etree._Element) -> ObjectT | None:
-        found = self.path.find(element)
-        return None if found is None else self.kind(found)
+    def value_of(self, target: etree._Element | None) -> ObjectT | None:
+        return None if target is None else self.kind(target)
 
     def write(self, obj: XmlObject, value: ObjectT | None) -> None:
         found = self.path.find(obj.element)
@@ -329,9 +316,9 @@ class Child(Property[ObjectT | None], Generic[ObjectT]):
         elif found is not None:
             self.path.drop(obj.element, found)
 
-    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> ObjectT | None:
-        found = self.path.find(element) if self.tags[0] in index else None
-        return None if found is None else self.kind(found).freeze(memo)
+    def freeze(self, finder: Finder, memo: Memo) -> ObjectT | None:
+        found = self.value_of(finder.find(self.path))
+        return None if found is None else found.freeze(memo)
 
 
 class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
@@ -341,41 +328,38 @@ class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
     the last of their tag.
     """
 
-    absent = ()
-
     def __init__(self, parent: str, *kinds: type[ObjectT]) -> None:
         self.kinds: dict[str, type[ObjectT]] = {kind.TAG: kind for kind in kinds}
-        self.parent = Path(parent)
-        self.tags = self.parent.first_tags or tuple(self.kinds)
-        self.container = self.parent
+        self.path = Path(parent)
+        self.tags = self.path.first_tags or tuple(self.kinds)
+        self.container = self.path
         self.members = tuple(self.kinds)
 
-    def _elements(self, element: etree._Element) -> list[etree._Element]:
-        parent = self.parent.find(element)
-        return [] if parent is None else list(parent.iterchildren(*self.kinds))
+    def _elements(self, parent: etree._Element | None) -> list[etree._Element]:
+        return [] if parent is None else list(parent.iterchildren(*self.members))
 
-    def read(self, element: etree._Element) -> tuple[ObjectT, ...]:
-        return tuple(self.kinds[str(e.tag)](e) for e in self._elements(element))
+    def value_of(self, target: etree._Element | None) -> tuple[ObjectT, ...]:
+        return tuple([self.kinds[str(e.tag)](e) for e in self._elements(target)])
+
+    def freeze(self, finder: Finder, memo: Memo) -> tuple[ObjectT, ...]:
+        return tuple([found.freeze(memo) for found in self.value_of(finder.find(self.path))])
 
     def write(self, obj: XmlObject, value: tuple[ObjectT, ...]) -> None:
         wanted = [item.element for item in value]
         for item in wanted:
             if item.tag not in self.kinds:
                 raise ValueError(f"<{item.tag}> does not belong here")
-        present = self._elements(obj.element)
+        present = self._elements(self.path.find(obj.element))
         for old in present:
             if old not in wanted:
                 remove(old)
         if present and not wanted:
-            parent = self.parent.find(obj.element)
+            parent = self.path.find(obj.element)
             if parent is not None:
-                self.parent.prune(obj.element, parent)
+                self.path.prune(obj.element, parent)
         new = [item for item in wanted if item not in present]
         if new:
-            parent = self.parent.ensure(obj.element, obj.child_order())
-            order = obj.child_order() if parent is obj.element else obj.nested_order(self.parent)
+            parent = self.path.ensure(obj.element, obj.child_order())
+            order = obj.child_order() if parent is obj.element else obj.nested_order(self.path)
             for item in new:
                 insert(parent, item, order)
-
-    def freeze(self, element: etree._Element, index: Index, memo: Memo) -> tuple[ObjectT, ...]:
-        return tuple(self.kinds[str(e.tag)](e).freeze(memo) for e in self._elements(element))
