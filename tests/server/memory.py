@@ -7,6 +7,7 @@ the reference properties of `TST_Link`.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -175,7 +176,7 @@ class MemoryProvider(InstanceProvider[Row]):
 
     def __init__(self, broker: MemoryBroker, classname: str, names: list[str]) -> None:
         self.classes = (classname,)
-        self.columns = {name: lambda row, name=name: row.get(name) for name in names}
+        self.columns = {name: operator.methodcaller("get", name) for name in names}
         self._broker = broker
 
     def _rows(self) -> list[Row]:
@@ -194,7 +195,7 @@ class MemoryProvider(InstanceProvider[Row]):
     def create(self, request: ProviderRequest, instance: GivenInstance) -> InstancePath:
         row = {name: given.value for name, given in instance.values.items()}
         path = InstancePath(
-            request.cls.name, tuple((k.name, row.get(k.name)) for k in request.cls.keys),
+            request.cls.name, tuple((k.name, row[k.name]) for k in request.cls.keys),
             request.namespace,
         )  # fmt: skip
         for existing in self._rows():
@@ -241,7 +242,7 @@ class MemoryBroker(Broker):
             "Wait": MethodHandler(self._wait),
             "Details": MethodHandler(self._details),
         }
-        providers = []
+        providers: list[InstanceProvider[Any]] = []
         for name in SERVED:
             namespace = next(c.namespaces[0] for c in CLASSES if c.name == name)
             names = [p.name for p in schema.get(namespace, name).properties]
@@ -360,7 +361,7 @@ class MemoryBroker(Broker):
             (row, name)
             for row in self.enumerate_instances(context, VIRT, "TST_Link", properties)
             for name in ("Antecedent", "Dependent")
-            if _same(row[name] or dict(row.path.keys).get(name), source)
+            if _same(row[name] or (row.path and row.path.get(name)), source)
             and (not role or role.lower() == name.lower())
             and (result_class is None or row.cls.is_a(result_class))
         ]

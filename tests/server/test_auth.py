@@ -17,7 +17,7 @@ import pytest
 import pywbem
 from passlib.hash import apr_md5_crypt, bcrypt, sha512_crypt
 
-from libvirtcim.server import CIMServer, ExposureError, ServerSettings, auth
+from libvirtcim.server import CIMServer, ExposureError, ServerSettings
 from libvirtcim.server.auth import check_exposure, is_loopback, parse_basic
 from tests.server.conftest import Serve
 from tests.server.memory import VIRT, filled
@@ -95,9 +95,12 @@ def test_user_reaches_the_broker_and_owns_enumerations(serve: Serve, htpasswd: P
     bea, apr = basic("bea", "bees"), basic("apr", "april")
     opened = client.call("OpenEnumerateInstances", headers=bea, ClassName=cls("TST_Thing"))
     assert broker.contexts[-1].user == "bea"
-    given = {"EnumerationContext": opened.output("EnumerationContext"), "MaxObjectCount": "1"}
+    given: dict[str, Any] = {
+        "EnumerationContext": opened.output("EnumerationContext"),
+        "MaxObjectCount": "1",
+    }
     assert client.call("PullInstancesWithPath", headers=apr, **given).error == 21
-    close = {"EnumerationContext": given["EnumerationContext"]}
+    close: dict[str, Any] = {"EnumerationContext": given["EnumerationContext"]}
     assert client.call("CloseEnumeration", headers=apr, **close).error == 21
     assert client.call("PullInstancesWithPath", headers=bea, **given).error == 0
 
@@ -208,7 +211,7 @@ class FakePAM:
 
 
 def test_pam(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth.importlib, "import_module", lambda _name: FakePAM())
+    monkeypatch.setattr("libvirtcim.server.auth.importlib.import_module", lambda _name: FakePAM())
     _, client, _ = serve(authentication="pam", pam_service="svc")
     assert client.post(NAMES, basic("root", "right")).status == 200
     assert client.post(NAMES, basic("root", "wrong")).status == 401

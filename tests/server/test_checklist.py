@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -182,7 +183,7 @@ def _unknown_operation(client: Client) -> None:
 
 @row(15)
 def _parameters(client: Client) -> None:
-    thing = {"ClassName": cls("TST_Thing")}
+    thing: dict[str, Any] = {"ClassName": cls("TST_Thing")}
     assert client.call("EnumerateInstances", **thing, Colour="red").error == 4
     assert client.call("EnumerateInstances").error == 4
     assert client.call("EnumerateInstances", ClassName=value("TST_Thing")).error == 4
@@ -301,7 +302,7 @@ def _embedded(client: Client) -> None:
     answer = client.call("GetInstance", InstanceName=inst("TST_All", InstanceID="full"))
     scalar = answer.response.find(".//PROPERTY[@NAME='P_embedded']")
     assert scalar is not None
-    assert dict(scalar.attrib) == {
+    assert {str(k): v for k, v in scalar.attrib.items()} == {
         "NAME": "P_embedded", "TYPE": "string", "EmbeddedObject": "instance",
     }  # fmt: skip
     assert (scalar[0].text or "").startswith('<INSTANCE CLASSNAME="TST_Detail">')
@@ -415,11 +416,10 @@ def _class_associations(client: Client) -> None:
 @row(37)
 def _association_filters(client: Client) -> None:
     for name in ("AssocClass", "ResultClass"):
-        answer = client.call("AssociatorNames", ObjectName=A, **{name: cls("Nonsense")})
+        filters: dict[str, Any] = {name: cls("Nonsense")}
+        answer = client.call("AssociatorNames", ObjectName=A, **filters)
         assert answer.error in (4, 5)
-        answer = client.call(
-            "AssociatorNames", ObjectName=cls("TST_Thing"), **{name: cls("Nonsense")}
-        )
+        answer = client.call("AssociatorNames", ObjectName=cls("TST_Thing"), **filters)
         assert answer.error in (4, 5)
     assert client.call("AssociatorNames", ObjectName=A, Role="Nonsense").values == []
     filtered = client.call("AssociatorNames", ObjectName=A, ResultClass=cls("TST_SubThing"))
@@ -464,7 +464,7 @@ def _method_errors(client: Client) -> None:
     assert client.method("Nothing", inst("Nonsense", Name="a")).error in (5, 6)
 
 
-def pull_all(client: Client, operation: str, pull: str, **given: object) -> list[str]:
+def pull_all(client: Client, operation: str, pull: str, **given: Any) -> list[str]:
     answer = client.call(operation, MaxObjectCount="2", **given)
     tags = answer.tags
     assert len(tags) <= 2
@@ -543,7 +543,7 @@ def _count(client: Client) -> None:
 
 @row(47)
 def _open_options(client: Client) -> None:
-    def opening(**given: object) -> int:
+    def opening(**given: Any) -> int:
         answer = client.call("OpenEnumerateInstances", ClassName=cls("TST_Thing"), **given)
         return answer.error
 
@@ -569,11 +569,18 @@ def _queries(client: Client) -> None:
 
 @row(49)
 def _get_class(client: Client) -> None:
-    full = {"ClassName": cls("TST_Thing"), "LocalOnly": "FALSE", "IncludeClassOrigin": "TRUE"}
+    full: dict[str, Any] = {
+        "ClassName": cls("TST_Thing"),
+        "LocalOnly": "FALSE",
+        "IncludeClassOrigin": "TRUE",
+    }
     answer = client.call("GetClass", **full)
     assert answer.tags == ["CLASS"]
     found = answer.values[0]
-    assert dict(found.attrib) == {"NAME": "TST_Thing", "SUPERCLASS": "CIM_ManagedElement"}
+    assert {str(k): v for k, v in found.attrib.items()} == {
+        "NAME": "TST_Thing",
+        "SUPERCLASS": "CIM_ManagedElement",
+    }
     order = [e.tag for e in found]
     assert order == sorted(order, key=lambda t: ("QUALIFIER", "PROPERTY", "PROPERTY.ARRAY", "METHOD")
                            .index(t.replace(".ARRAY", "")))  # fmt: skip
@@ -622,7 +629,10 @@ def _qualifier(client: Client) -> None:
     answer = client.call("GetQualifier", QualifierName="key")
     assert answer.tags == ["QUALIFIER.DECLARATION"]
     scope = answer.values[0].find("SCOPE")
-    assert scope is not None and dict(scope.attrib) == {"REFERENCE": "true", "PROPERTY": "true"}
+    assert scope is not None and {str(k): v for k, v in scope.attrib.items()} == {
+        "REFERENCE": "true",
+        "PROPERTY": "true",
+    }
     assert client.call("GetQualifier", QualifierName="Nonsense").error == 6
 
 
@@ -634,7 +644,7 @@ def _qualifiers(client: Client) -> None:
 
 @row(54)
 def _schema_changes(client: Client) -> None:
-    for operation, given in (
+    changes: tuple[tuple[str, dict[str, Any]], ...] = (
         ("DeleteClass", {"ClassName": cls("TST_Thing")}),
         ("CreateClass", {"NewClass": '<CLASS NAME="X"></CLASS>'}),
         ("ModifyClass", {"ModifiedClass": '<CLASS NAME="X"></CLASS>'}),
@@ -643,7 +653,8 @@ def _schema_changes(client: Client) -> None:
             {"QualifierDeclaration": '<QUALIFIER.DECLARATION NAME="X" TYPE="string"/>'},
         ),
         ("DeleteQualifier", {"QualifierName": "Key"}),
-    ):
+    )
+    for operation, given in changes:
         assert client.call(operation, **given).error == 7
 
 

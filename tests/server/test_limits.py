@@ -222,7 +222,7 @@ def _shutdown_timeout(serve: Serve) -> None:
 @limit
 def _max_open_enumerations(serve: Serve) -> None:
     server, client, _ = serve(max_open_enumerations=2)
-    thing = {"ClassName": cls("TST_Thing")}
+    thing: dict[str, Any] = {"ClassName": cls("TST_Thing")}
     contexts = [
         client.call("OpenEnumerateInstances", **thing).output("EnumerationContext")
         for _ in range(2)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
@@ -250,7 +251,7 @@ class Client:
         name: str,
         namespace: str = "root/virt",
         headers: Mapping[str, str] = HEADERS,
-        **given: object,
+        **given: Any,
     ) -> Answer:
         return post(self.endpoint, intrinsic(name, given, namespace), headers)
 
