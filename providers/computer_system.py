@@ -60,6 +60,9 @@ UNKNOWN_STATE = Status(0, 0, 0, 0)
 HEADLESS = frozenset({"egl-headless"})
 """Displays that nobody can look at."""
 
+UNCHOSEN_PORT = -1
+"""libvirt's port of a VNC display that has none yet."""
+
 ENABLED_OFFLINE = 6
 OPERATING_MIGRATING = 9
 SAVE_DIRECTORY = Path("/var/lib/libvirt")
@@ -108,6 +111,8 @@ def _console(view: Domain) -> tuple[str, str] | None:
     for display in view.graphics:
         if display.type not in HEADLESS:
             port = display.display if display.type == "sdl" else display.port
+            if port is None and display.type == "vnc":
+                port = UNCHOSEN_PORT
             return display.type or "", "" if port is None else str(port)
     for console in view.consoles:
         if (console.type or "").lower() == "pty":

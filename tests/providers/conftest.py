@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The host that guests of these tests run on: short name h1, no memory snapshots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from libvirtcim.providers import computer_system
+from libvirtcim.virt import hostname
+
+
+@pytest.fixture(autouse=True)
+def save_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where memory snapshots of guests are looked for; empty."""
+    monkeypatch.setattr(hostname, "short_name", lambda: "h1")
+    monkeypatch.setattr(computer_system, "SAVE_DIRECTORY", tmp_path)
+    return tmp_path
