@@ -201,7 +201,9 @@ CLASSES = (
         "controller",
         "A bus controller of a guest.",
         {
-            "ProtocolSupported": lambda i: CONTROLLER_PROTOCOLS.get(i.device.type, PROTOCOL_OTHER),
+            "ProtocolSupported": lambda i: CONTROLLER_PROTOCOLS.get(
+                (i.device.type or "").lower(), PROTOCOL_OTHER
+            ),
             "ProtocolDescription": lambda i: i.device.model,
         },
     ),
