@@ -38,10 +38,27 @@ class Provided:
 
 
 class HostReading:
-    """A host during one request: what is asked of it once, however many instances show it."""
+    """A host during one request: what is asked of it once, however many classes and instances show it."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
+        self._guests: list[Guest] | None = None
+        self._known = Needs.STATE
+
+    @classmethod
+    def of(cls, request: ProviderRequest, host: Host) -> HostReading:
+        """The request's reading of the host."""
+        found: HostReading | None = request.shared.get(host)
+        if found is None:
+            found = request.shared[host] = cls(host)
+        return found
+
+    def guests(self, needs: Needs) -> list[Guest]:
+        """All guests with at least what `needs` says; asked for again only where more is needed."""
+        if self._guests is None or needs & ~self._known:
+            self._known |= needs
+            self._guests = self.host.guests(self._known)
+        return self._guests
 
     @cached_property
     def volumes(self) -> Mapping[str, Volume]:
@@ -133,9 +150,9 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         host = self.host(request)
         if host is None:
             return []
-        reading = HostReading(host)
+        reading = HostReading.of(request, host)
         try:
-            return [GuestItem(request.prefix, reading, guest) for guest in host.guests(needs)]
+            return [GuestItem(request.prefix, reading, guest) for guest in reading.guests(needs)]
         except virt.Unreachable as error:
             if host.connection.ever_connected:
                 raise cim.Failed(str(error)) from error
@@ -152,7 +169,8 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         if host is None:
             raise cim.NotFound(self.absent)
         try:
-            return GuestItem(request.prefix, HostReading(host), host.guest(name, needs))
+            reading = HostReading.of(request, host)
+            return GuestItem(request.prefix, reading, host.guest(name, needs))
         except virt.ObjectNotFound as error:
             raise cim.NotFound(f"{missing}: {error.libvirt_message}") from error
         except virt.Unreachable as error:

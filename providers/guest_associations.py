@@ -160,8 +160,8 @@ def _guests_of(
     request: ProviderRequest, _base: str, item: HostItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
     with translated("Unable to list guests"):
-        reading = HostReading(item.host)
-        for guest in item.host.guests(_needs(request, Needs.LIVE, Needs.STATE)):
+        reading = HostReading.of(request, item.host)
+        for guest in reading.guests(_needs(request, Needs.LIVE, Needs.STATE)):
             yield Target(SYSTEM, GuestItem(item.prefix, reading, guest))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from libvirtcim.cim import associations, values
 from libvirtcim.cim.associations import Association, FamilyClasses, Filter, Handler, Hit
@@ -81,8 +82,9 @@ class Broker:
         asked = self.schema.get(namespace, classname)
         shown = properties if deep else _restricted(asked, properties)
         rows: list[Instance] = []
+        shared: dict[Any, Any] = {}
         for cls in self.schema.family(namespace, classname):
-            request = self._request(context, cls, namespace, shown)
+            request = self._request(context, cls, namespace, shown, shared)
             association = self._associations.get(cls.name.lower())
             if association is not None:
                 rows.extend(
@@ -102,8 +104,9 @@ class Broker:
         """Paths of the instances of the class and its subclasses."""
         namespace = self.schema.namespace(namespace)
         paths: list[InstancePath] = []
+        shared: dict[Any, Any] = {}
         for cls in self.schema.family(namespace, classname):
-            request = self._request(context, cls, namespace, NAMES_ONLY)
+            request = self._request(context, cls, namespace, NAMES_ONLY, shared)
             association = self._associations.get(cls.name.lower())
             if association is not None:
                 paths.extend(
@@ -288,7 +291,9 @@ class Broker:
                 if source is None:
                     continue
                 provider = self._provider(source)
-                asked = self._request(request.context, source, request.namespace, NAMES_ONLY)
+                asked = self._request(
+                    request.context, source, request.namespace, NAMES_ONLY, request.shared
+                )
                 layout = self._layout(source, provider)
                 for item in provider.items(asked):
                     path = layout.path(item, request.namespace)
@@ -401,9 +406,13 @@ class Broker:
         cls: ClassInfo,
         namespace: str,
         properties: Collection[str] | None,
+        shared: dict[Any, Any] | None = None,
     ) -> ProviderRequest:
         prefix = cls.name.partition("_")[0]
-        return ProviderRequest(context, cls, prefix, namespace, _wanted(cls, properties))
+        wanted = _wanted(cls, properties)
+        return ProviderRequest(
+            context, cls, prefix, namespace, wanted, {} if shared is None else shared
+        )
 
 
 def _wanted(cls: ClassInfo, properties: Collection[str] | None) -> frozenset[str] | None:

@@ -9,7 +9,7 @@ for, and only key columns for operations that return names.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -32,6 +32,8 @@ class ProviderRequest:
     namespace: str
     wanted: frozenset[str] | None = None
     """Declared names of the properties to compute; None: all."""
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What providers keep for the rest of the operation; the same for all classes that it covers."""
 
     def wants(self, *names: str) -> bool:
         """Whether any of the named properties will be shown."""
