@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.errors import NotFound
@@ -90,8 +90,27 @@ def _clock_offset(item: GuestItem) -> int | None:
     return None if offset is None else int(offset.lower() == "localtime")
 
 
+_FULL_VIRT: Mapping[str, bool] = {"hvm": True, "linux": False, "xen": False}
+"""libvirt's os type of a Xen guest → IsFullVirt; of PVH guests and containers it says nothing."""
+
+
 def _is_full_virt(item: GuestItem) -> bool | None:
-    return {"hvm": True, "linux": False, "xen": False}.get(item.guest.config.os_type or "")
+    return _FULL_VIRT.get((item.guest.config.os_type or "").lower())
+
+
+def _paravirtualised(attribute: str) -> Callable[[GuestItem], str | None]:
+    """What only a paravirtualised guest is started with."""
+
+    def value(item: GuestItem) -> str | None:
+        found: str | None = getattr(item.guest.config, attribute)
+        return found if _is_full_virt(item) is False else None
+
+    return value
+
+
+def _boot_devices(item: GuestItem) -> list[str] | None:
+    """A paravirtualised guest has none: its kernel does not come from a device."""
+    return list(item.guest.config.boot_devices) or None if _is_full_virt(item) else None
 
 
 COLUMNS: Columns = {
@@ -110,12 +129,12 @@ COLUMNS: Columns = {
     "AutoStart": lambda i: int(bool(i.guest.autostart)),
     "ClockOffset": _clock_offset,
     "IsFullVirt": _is_full_virt,
-    "Bootloader": lambda i: i.guest.config.bootloader,
-    "BootloaderArgs": lambda i: i.guest.config.bootloader_args,
-    "Kernel": lambda i: i.guest.config.kernel,
-    "Ramdisk": lambda i: i.guest.config.initrd,
-    "CommandLine": lambda i: i.guest.config.cmdline,
-    "BootDevices": lambda i: list(i.guest.config.boot_devices) or None,
+    "Bootloader": _paravirtualised("bootloader"),
+    "BootloaderArgs": _paravirtualised("bootloader_args"),
+    "Kernel": _paravirtualised("kernel"),
+    "Ramdisk": _paravirtualised("initrd"),
+    "CommandLine": _paravirtualised("cmdline"),
+    "BootDevices": _boot_devices,
     "Emulator": lambda i: i.guest.config.emulator,
     "Arch": lambda i: i.guest.config.arch,
     "Machine": lambda i: i.guest.config.machine,

@@ -172,6 +172,7 @@ class RecordedHost:
         tests: dict[int, Callable[[Domain], bool]] = {
             libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART: lambda d: d.autostart_flag,
             libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT: lambda d: d.persistent,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT: lambda d: not d.persistent,
             libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE: lambda d: d.managed_save,
             libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE: lambda d: d.live_xml is not None,
             libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE: lambda d: d.live_xml is None,
