@@ -62,6 +62,33 @@ class NodeInfo:
     cpus: int
 
 
+class _Wants:
+    """`Needs` taken apart once, not once per guest: a flag's operators are slow."""
+
+    __slots__ = ("config", "documents", "live", "memory", "numbers", "scheduler", "vcpus")
+
+    def __init__(self, needs: Needs) -> None:
+        self.live = Needs.LIVE in needs
+        self.config = Needs.CONFIG in needs
+        self.vcpus = Needs.VCPUS in needs
+        self.memory = Needs.MEMORY in needs
+        self.scheduler = Needs.SCHEDULER in needs
+        self.numbers = self.vcpus or self.memory
+        self.documents = self.live or self.config or self.scheduler
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What libvirt said of one guest; of a guest that is off, `config` is all there is."""
+
+    state: int
+    vcpus: int | None
+    memory_kib: int | None
+    live: str | None
+    config: str | None
+    shares: int | None
+
+
 @dataclass(slots=True)
 class _Known:
     """What the cache keeps of a guest: digest and view per document, and the last snapshot."""
@@ -212,49 +239,57 @@ class Host:
 
     def _complete(self, raw: Any, seeds: list[_Seed], needs: Needs) -> list[Guest]:
         """Fill in per guest what no bulk call tells."""
+        wants = _Wants(needs)
         for seed in seeds:
             seed.stuck = seed.uuid in self._stuck
-        fresh = [seed for seed in seeds if not seed.stuck]
-        work = [seed for seed in fresh if seed.work(needs)]
-        results: dict[str, Guest | Exception] = {
-            seed.uuid: self._try_read(seed, needs) for seed in fresh if not seed.work(needs)
-        }
-        if self.connection.is_local:
-            for seed in work:
-                results[seed.uuid] = self._try_read(seed, needs)
-        else:
-            answers = self._fan_out.map(
-                lambda seed: self._tracked(seed, needs), work, self.settings.guest_deadline
-            )
-            for seed, answer in zip(work, answers, strict=True):
-                results[seed.uuid] = answer
-                if isinstance(answer, Late):
-                    self._mark_stuck(seed)
         guests = []
-        for seed in seeds:
-            result = results.get(seed.uuid, Late())
-            if isinstance(result, Guest):
-                guests.append(result)
-            elif isinstance(result, Late):
+        for seed, answers in zip(seeds, self._answers(seeds, wants), strict=True):
+            if isinstance(answers, Late):
                 guests.append(self._last_known(seed))
-            elif isinstance(result, libvirt.libvirtError):
+                continue
+            if isinstance(answers, _Answers):
+                try:
+                    guests.append(self._assembled(seed, wants, answers))
+                    continue
+                except VirtError as exc:
+                    answers = exc
+            if isinstance(answers, libvirt.libvirtError):
                 if not raw.isAlive():
-                    raise result
-                if result.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
-                    _log.warning("guest %s left out: %s", seed.domain.name(), result)
-            else:
-                _log.warning("guest %s left out: %s", seed.domain.name(), result)
+                    raise answers
+                if answers.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    continue
+            _log.warning("guest %s left out: %s", seed.domain.name(), answers)
         return guests
 
-    def _try_read(self, seed: _Seed, needs: Needs) -> Guest | Exception:
+    def _answers(self, seeds: list[_Seed], wants: _Wants) -> list[_Answers | Exception]:
+        """What libvirt says of each guest; Late where it does not answer.
+
+        Only the waiting is done by several threads: parsing in them would be slower than in one.
+        """
+        if self.connection.is_local:
+            return [Late() if seed.stuck else self._try_fetch(seed, wants) for seed in seeds]
+        work = [seed for seed in seeds if not seed.stuck and seed.takes_calls(wants)]
+        fetched = self._fan_out.map(
+            lambda seed: self._tracked(seed, wants), work, self.settings.guest_deadline
+        )
+        answers = dict(zip((seed.uuid for seed in work), fetched, strict=True))
+        for seed in work:
+            if isinstance(answers[seed.uuid], Late):
+                self._mark_stuck(seed)
+        return [
+            Late() if seed.stuck else answers.get(seed.uuid) or self._try_fetch(seed, wants)
+            for seed in seeds
+        ]
+
+    def _try_fetch(self, seed: _Seed, wants: _Wants) -> _Answers | Exception:
         try:
-            return self._read(seed, needs)
+            return self._fetch(seed, wants)
         except (libvirt.libvirtError, VirtError) as exc:
             return exc
 
-    def _tracked(self, seed: _Seed, needs: Needs) -> Guest:
+    def _tracked(self, seed: _Seed, wants: _Wants) -> _Answers:
         try:
-            return self._read(seed, needs)
+            return self._fetch(seed, wants)
         finally:
             with self._lock:
                 seed.done = True
@@ -283,39 +318,53 @@ class Host:
             raise Busy(f"guest {domain.name()} does not answer")
         return guests[0]
 
-    def _read(self, seed: _Seed, needs: Needs) -> Guest:
-        """Everything about one guest that is needed and not known yet; raises libvirtError."""
+    def _fetch(self, seed: _Seed, wants: _Wants) -> _Answers:
+        """Ask for everything about one guest that is needed and not known yet; raises libvirtError."""
         domain = seed.domain
         active = domain.ID() != -1
         if seed.needs_identity:
             seed.identify(active)
         state, memory, vcpus = seed.state, None, None
-        if state is None or (active and needs & (Needs.VCPUS | Needs.MEMORY)):
+        if state is None or (active and wants.numbers):
             info_state, _maximum, memory, vcpus, _time = domain.info()
             state = info_state if state is None else state
-        live = config = None
+        live = config = shares = None
         if active:
-            if Needs.LIVE in needs or (Needs.CONFIG in needs and not seed.persistent):
-                live = self._view(seed, "live", self._xml_flags(inactive=False))
-            if Needs.CONFIG in needs and seed.persistent:
-                config = self._view(seed, "config", self._xml_flags(inactive=True))
-            elif Needs.CONFIG in needs:
-                config = live
-        elif needs & (Needs.LIVE | Needs.CONFIG | Needs.SCHEDULER):
+            if wants.live or (wants.config and not seed.persistent):
+                live = domain.XMLDesc(self._xml_flags(inactive=False))
+            if wants.config and seed.persistent:
+                config = domain.XMLDesc(self._xml_flags(inactive=True))
+            if wants.scheduler:
+                shares = _shares(domain)
+        elif wants.documents:
+            config = domain.XMLDesc(self._xml_flags(inactive=True))
+        return _Answers(state, vcpus, memory, live, config, shares)
+
+    def _assembled(self, seed: _Seed, wants: _Wants, answers: _Answers) -> Guest:
+        """The guest as libvirt's answers show it; Invalid where its XML can't be read."""
+        domain, shares = seed.domain, answers.shares
+        active = domain.ID() != -1
+        live = None if answers.live is None else self._view(seed, "live", answers.live)
+        config = None if answers.config is None else self._view(seed, "config", answers.config)
+        if not active:
             # Of a guest that is off, both documents are the same text.
-            config = live = self._view(seed, "config", self._xml_flags(inactive=True))
+            live = config
+            if wants.scheduler and config is not None:
+                shares = config.cpu_shares or 0
+        elif wants.config and not seed.persistent:
+            config = live
         guest = Guest(
             name=domain.name(),
             uuid=seed.uuid,
             id=domain.ID(),
-            state=state,
+            state=answers.state,
             active=active,
             persistent=seed.persistent,
             managed_saved=seed.managed_saved,
             autostart=seed.autostart,
-            vcpus_online=vcpus if active and Needs.VCPUS in needs else None,
-            memory_kib=memory if active and Needs.MEMORY in needs else None,
-            shares=self._shares(domain, active, config) if Needs.SCHEDULER in needs else None,
+            vcpus_online=answers.vcpus if active and wants.vcpus else None,
+            memory_kib=answers.memory_kib if active and wants.memory else None,
+            shares=shares,
             live_view=live,
             config_view=config,
         )
@@ -323,19 +372,9 @@ class Host:
             self._remember(guest)
         return guest
 
-    def _shares(self, domain: Any, active: bool, config: Domain | None) -> int | None:
-        if not active:
-            return (config.cpu_shares or 0) if config is not None else None
-        try:
-            value = domain.schedulerParameters().get("cpu_shares", 0)
-        except libvirt.libvirtError:
-            return None
-        return value if isinstance(value, int) else 0
-
     # -- cache ----------------------------------------------------------------------------------
 
-    def _view(self, seed: _Seed, document: str, flags: int) -> Domain:
-        text: str = seed.domain.XMLDesc(flags)
+    def _view(self, seed: _Seed, document: str, text: str) -> Domain:
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         with self._lock:
             known = self._known.setdefault(seed.uuid, _Known())
@@ -448,13 +487,11 @@ class _Seed:
     stuck: bool = False
     done: bool = False
 
-    def work(self, needs: Needs) -> bool:
+    def takes_calls(self, wants: _Wants) -> bool:
         """Whether reading this guest takes calls of its own."""
-        if self.needs_identity or self.state is None:
+        if self.needs_identity or self.state is None or wants.documents:
             return True
-        if needs & (Needs.LIVE | Needs.CONFIG | Needs.SCHEDULER):
-            return True
-        return self.domain.ID() != -1 and bool(needs & (Needs.VCPUS | Needs.MEMORY))
+        return wants.numbers and self.domain.ID() != -1
 
     def identify(self, active: bool) -> None:
         """Ask for a single guest what the list filters tell of many."""
@@ -463,6 +500,15 @@ class _Seed:
             self.managed_saved = _or_false(self.domain.hasManagedSaveImage)
         if self.wants_autostart:
             self.autostart = _or_false(self.domain.autostart)
+
+
+def _shares(domain: Any) -> int | None:
+    """CPU weight of a running guest; None where libvirt can't tell."""
+    try:
+        value = domain.schedulerParameters().get("cpu_shares", 0)
+    except libvirt.libvirtError:
+        return None
+    return value if isinstance(value, int) else 0
 
 
 def _or_false(read: Any) -> bool:
