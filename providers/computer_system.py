@@ -68,9 +68,9 @@ OPERATING_MIGRATING = 9
 SAVE_DIRECTORY = Path("/var/lib/libvirt")
 
 
-def save_file(name: str) -> Path:
+def save_file(name: str) -> str:
     """The memory snapshot that the snapshot service keeps of a guest."""
-    return SAVE_DIRECTORY / f"{name.replace('/', '_')}.save"
+    return f"{SAVE_DIRECTORY}/{name.replace('/', '_')}.save"
 
 
 def has_save_file(name: str) -> bool:

@@ -45,13 +45,19 @@ PLAIN = Dialect(embedded_arrays=False, null_elements=False, reference_arrays=Fal
 
 
 class _Slot(NamedTuple):
-    """One property of a layout."""
+    """One property of a layout: where it stands among the parts, and how a value is written there."""
 
-    name: str
+    position: int
     head: str
     render: Render
     tail: str
-    null: str
+
+
+class _Layout(NamedTuple):
+    """An instance of a class and property list: its parts while all properties are NULL, and the slots."""
+
+    nulls: tuple[str, ...]
+    slots: dict[str, _Slot]
 
 
 class Writer:
@@ -60,7 +66,7 @@ class Writer:
     def __init__(self, host: str, dialect: Dialect = STANDARD) -> None:
         self.dialect = dialect
         self._host = escape(host)
-        self._layouts: dict[tuple[ClassInfo, frozenset[str] | None, bool], tuple[_Slot, ...]] = {}
+        self._layouts: dict[tuple[ClassInfo, frozenset[str] | None, bool], _Layout] = {}
         self._namespaces: dict[str, str] = {}
         self._inner = self if dialect == STANDARD else Writer(host)
 
@@ -72,19 +78,16 @@ class Writer:
         layout = self._layouts.get((cls, instance.selected, origin))
         if layout is None:
             layout = self._prepare(cls, instance.selected, origin)
-        parts = [f'<INSTANCE CLASSNAME="{cls.name}">']
-        add, get = parts.append, values.get
-        name = ""
+        parts, slots = list(layout.nulls), layout.slots
+        name, value = "", None
         try:
-            for name, head, render, tail, null in layout:
-                value = get(name)
-                if value is None:
-                    add(null)
-                else:
-                    add(f"{head}{render(value)}{tail}")
+            for name, value in values.items():
+                slot = slots.get(name)
+                if value is not None and slot is not None:
+                    position, head, render, tail = slot
+                    parts[position] = f"{head}{render(value)}{tail}"
         except (TypeError, AttributeError, ValueError) as error:
-            raise TypeError(f"{cls.name}.{name} = {get(name)!r:.200}: {error}") from error
-        add("</INSTANCE>")
+            raise TypeError(f"{cls.name}.{name} = {value!r:.200}: {error}") from error
         return "".join(parts)
 
     def named_instance(self, instance: Instance, origin: bool = False) -> str:
@@ -108,29 +111,21 @@ class Writer:
             f"{self.instance(instance, origin)}</VALUE.INSTANCEWITHPATH>"
         )
 
-    def _prepare(
-        self, cls: ClassInfo, selected: frozenset[str] | None, origin: bool
-    ) -> tuple[_Slot, ...]:
-        layout = tuple(
-            self._slot(prop, origin)
-            for prop in cls.properties
-            if selected is None or prop.name in selected
-        )
+    def _prepare(self, cls: ClassInfo, selected: frozenset[str] | None, origin: bool) -> _Layout:
+        parts, slots = [f'<INSTANCE CLASSNAME="{cls.name}">'], {}
+        for prop in cls.properties:
+            if selected is None or prop.name in selected:
+                opening, closing = self.property_tags(prop, origin)
+                before, after = value_tags(prop.type, prop.array)
+                slots[prop.name] = _Slot(
+                    len(parts), f"{opening}{before}", self.render(prop), f"{after}{closing}"
+                )
+                parts.append(f"{opening}{closing}")
+        layout = _Layout((*parts, "</INSTANCE>"), slots)
         if len(self._layouts) >= MAX_LAYOUTS:
             self._layouts.clear()
         self._layouts[cls, selected, origin] = layout
         return layout
-
-    def _slot(self, prop: PropertyInfo, origin: bool) -> _Slot:
-        opening, closing = self.property_tags(prop, origin)
-        before, after = value_tags(prop.type, prop.array)
-        return _Slot(
-            prop.name,
-            f"{opening}{before}",
-            self.render(prop),
-            f"{after}{closing}",
-            f"{opening}{closing}",
-        )
 
     def property_tags(self, prop: PropertyInfo, origin: bool, extra: str = "") -> tuple[str, str]:
         """Opening and closing tag of a property of an instance or (`extra`) a class."""
