@@ -132,7 +132,12 @@ class Layout:
             value = compute(item)
             if value is not None:
                 values[name] = value
-        return Instance(self.cls, self.path(item, namespace), values, wanted)
+        keys = [
+            (name, values[name] if name in values else compute(item)) for name, compute in self.keys
+        ]
+        return Instance(
+            self.cls, InstancePath(self.cls.name, tuple(keys), namespace), values, wanted
+        )
 
     def _choice(
         self, wanted: frozenset[str] | None
