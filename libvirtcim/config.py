@@ -40,7 +40,7 @@ class General:
         False, "Open libvirt read-only: guests can be seen, nothing can be changed", legacy=True
     )
     side_files: Path = _setting(
-        Path("/etc/libvirt/cim"),
+        SIDE_FILES,
         "Directory of libvirt-cim's per-guest files, read until taken over",
     )
     log_level: str = _setting("info", "Least severity that is logged: debug, info, warning, error")

@@ -12,8 +12,7 @@ from typing import Any
 from libvirtcim import __version__, composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.declare import VIRT
-from libvirtcim.cim.errors import CIMError
-from libvirtcim.cim.objects import InstancePath, RequestContext
+from libvirtcim.cim.objects import RequestContext
 from libvirtcim.config import Config
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
@@ -140,13 +139,3 @@ def _dotted(number: int | None) -> str | None:
     if number is None:
         return None
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
-
-
-def guest_names(broker: Broker, prefix: str) -> list[str]:
-    """Names of a family's guests; none where the family can't be listed."""
-    with contextlib.suppress(CIMError):
-        paths: Iterator[InstancePath] = broker.enumerate_instance_names(
-            CONTEXT, VIRT, f"{prefix}_ComputerSystem"
-        )
-        return [path.text("Name") for path in paths]
-    return []

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from libvirtcim.cim.declare import ClassDecl
-from libvirtcim.cim.errors import NotFound
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import Layout, ProviderRequest
 from libvirtcim.cim.schema import ClassInfo
@@ -137,11 +136,6 @@ class FamilyClasses:
             if cls is not None and (result_class is None or cls.is_a(result_class)):
                 chosen.append(base)
         return frozenset(chosen)
-
-
-def unknown_source(path: InstancePath) -> NotFound:
-    """The error for a source whose class has no provider."""
-    return NotFound(f"{path.classname} has no instances here")
 
 
 def walk(

@@ -18,10 +18,6 @@ INTEGER_RANGES: dict[str, tuple[int, int]] = {
     **{f"uint{n}": (0, 2**n - 1) for n in (8, 16, 32, 64)},
     **{f"sint{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (8, 16, 32, 64)},
 }
-CIM_TYPES = frozenset(
-    (*INTEGER_RANGES, "real32", "real64", "string", "boolean", "char16", "datetime", "reference")
-)
-
 Qualifiers = Mapping[str, Any]
 """Qualifier name → value (None: NULL). Type and flavors are those of the qualifier's declaration."""
 
