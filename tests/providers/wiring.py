@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import libvirt
 from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
+from libvirtcim.cim.schema import Schema
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Host, Hosts, HostSettings
 from tests.standin import Domain, Pool, RecordedHost, StandInConnection, libvirt_error
@@ -185,7 +187,18 @@ def broker_of(
         recorded = None if domains is None else RecordedHost(_KINDS[prefix], domains, pools)
         connection = StandInConnection(_URIS[prefix], recorded)
         made._hosts[prefix] = Host(connection, FAMILIES[prefix], settings)
-    return composition.broker(made)
+    parts = composition.provided(made)
+    return Broker(
+        _schema(),
+        [provider for part in parts for provider in part.providers],
+        [association for part in parts for association in part.associations],
+    )
+
+
+@cache
+def _schema() -> Schema:
+    """One for all tests: it depends on declarations alone."""
+    return composition.schema(composition.declarations())
 
 
 def rows(broker: Broker, prefix: str, base: str) -> list[Instance]:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The tables of this directory leave nothing out: no column, no association, no direction of one.
+
+A test module joins by having a `TABLE` (see `wiring.Table`) or `WAYS` (see `test_associations`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+import tests.providers
+from libvirtcim.cim.provider import Layout
+from tests.providers.wiring import NS, Table, broker_of, exercised
+
+
+def modules() -> list[ModuleType]:
+    found = pkgutil.iter_modules(tests.providers.__path__, "tests.providers.")
+    return [importlib.import_module(info.name) for info in found if ".test_" in info.name]
+
+
+def columns() -> set[tuple[str, str]]:
+    """(class, property) of everything that a provider computes."""
+    broker = broker_of({})
+    found = set()
+    for provider in broker._providers.values():
+        for name in provider.classes:
+            cls = broker.schema.get(NS, name)
+            layout = Layout(cls, provider.columns)
+            found |= {(cls.name, column) for column, _compute in layout._columns}
+    return found
+
+
+def test_every_column_of_every_class_has_a_value_in_some_table() -> None:
+    tables: list[Table] = [m.TABLE for m in modules() if hasattr(m, "TABLE")]
+    shown = {pair for table in tables for pair in exercised(table)}
+    assert columns() - shown == set()
+    # the measure itself: a table with one case less is noticed
+    assert ("KVM_VirtualSystemSettingData", "Arch") in columns()
+    assert ("LXC_VirtualSystemSettingData", "Arch") not in columns() | shown
+
+
+def test_every_column_is_of_a_property_that_some_class_declares() -> None:
+    broker = broker_of({})
+    for provider in {id(p): p for p in broker._providers.values()}.values():
+        declared = {
+            prop.name
+            for name in provider.classes
+            for prop in broker.schema.get(NS, name).properties
+        }
+        assert set(provider.columns) <= declared, provider.classes
+
+
+def test_every_direction_of_every_association_is_walked() -> None:
+    walked = {
+        (f"{prefix}_{way.association}", way.source.classname, way.role, way.result_role)
+        for module in modules()
+        for prefix, way in getattr(module, "WAYS", ())
+    }
+    broker = broker_of({})
+    directions = {
+        (cls.name, source.name, handler.source_role, handler.target_role)
+        for name, association in broker._associations.items()
+        if (cls := broker.schema.find(NS, name)) is not None
+        for handler in association.handlers
+        for base in handler.source
+        if (source := broker.schema.find(NS, f"{name.partition('_')[0]}_{base}")) is not None
+    }
+    assert directions == walked
