@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -22,7 +22,7 @@ from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.capabilities import parse as parse_capabilities
 from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.errors import Busy, GuestNotFound, VirtError
+from libvirtcim.virt.errors import Busy, VirtError
 from libvirtcim.virt.families import FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
@@ -133,13 +133,11 @@ class Host:
 
     def guest(self, name: str, needs: Needs = Needs.STATE) -> Guest:
         """The guest of that name; GuestNotFound with libvirt's text if there is none."""
-        return self.connection.call(lambda raw: self._single(raw.lookupByName(name), raw, needs))
+        return self.connection.call(lambda raw: self._single(raw.lookupByName(name), needs))
 
     def guest_by_uuid(self, uuid: str, needs: Needs = Needs.STATE) -> Guest:
         """The guest of that UUID; GuestNotFound with libvirt's text if there is none."""
-        return self.connection.call(
-            lambda raw: self._single(raw.lookupByUUIDString(uuid), raw, needs)
-        )
+        return self.connection.call(lambda raw: self._single(raw.lookupByUUIDString(uuid), needs))
 
     def is_online(self, guest: Guest) -> bool:
         """Whether the guest runs: running or blocked, and for Xen also "no state"."""
@@ -238,28 +236,40 @@ class Host:
         return {domain.UUIDString() for domain in raw.listAllDomains(flags)}
 
     def _complete(self, raw: Any, seeds: list[_Seed], needs: Needs) -> list[Guest]:
-        """Fill in per guest what no bulk call tells."""
+        """Fill in per guest what no bulk call tells; what can't be read is left out."""
+        guests = []
+        for seed, outcome in self._outcomes(seeds, needs):
+            if isinstance(outcome, Guest):
+                guests.append(outcome)
+                continue
+            if isinstance(outcome, libvirt.libvirtError):
+                if not raw.isAlive():
+                    raise outcome
+                if outcome.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    continue
+            _log.warning("guest %s left out: %s", seed.domain.name(), outcome)
+        return guests
+
+    def _outcomes(
+        self, seeds: list[_Seed], needs: Needs
+    ) -> Iterator[tuple[_Seed, Guest | Exception]]:
+        """Each guest as far as libvirt answers, or why it can't be read."""
         wants = _Wants(needs)
         for seed in seeds:
             seed.stuck = seed.uuid in self._stuck
-        guests = []
         for seed, answers in zip(seeds, self._answers(seeds, wants), strict=True):
             if isinstance(answers, Late):
-                guests.append(self._last_known(seed))
-                continue
-            if isinstance(answers, _Answers):
-                try:
-                    guests.append(self._assembled(seed, wants, answers))
-                    continue
-                except VirtError as exc:
-                    answers = exc
-            if isinstance(answers, libvirt.libvirtError):
-                if not raw.isAlive():
-                    raise answers
-                if answers.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                    continue
-            _log.warning("guest %s left out: %s", seed.domain.name(), answers)
-        return guests
+                yield seed, self._last_known(seed)
+            elif isinstance(answers, _Answers):
+                yield seed, self._try_assemble(seed, wants, answers)
+            else:
+                yield seed, answers
+
+    def _try_assemble(self, seed: _Seed, wants: _Wants, answers: _Answers) -> Guest | Exception:
+        try:
+            return self._assembled(seed, wants, answers)
+        except VirtError as exc:
+            return exc
 
     def _answers(self, seeds: list[_Seed], wants: _Wants) -> list[_Answers | Exception]:
         """What libvirt says of each guest; Late where it does not answer.
@@ -304,19 +314,16 @@ class Host:
 
     # -- one guest ------------------------------------------------------------------------------
 
-    def _single(self, domain: Any, raw: Any, needs: Needs) -> Guest:
+    def _single(self, domain: Any, needs: Needs) -> Guest:
         seed = _Seed(domain=domain, uuid=domain.UUIDString())
         seed.needs_identity = True
         seed.wants_autostart = Needs.AUTOSTART in needs
-        guests = self._complete(raw, [seed], needs)
-        if not guests:
-            raise GuestNotFound(
-                f"Domain not found: no domain with matching name '{domain.name()}'",
-                libvirt.VIR_ERR_NO_DOMAIN,
-            )
-        if guests[0].stale and guests[0].any_view is None and needs & (Needs.LIVE | Needs.CONFIG):
+        ((_seed, outcome),) = self._outcomes([seed], needs)
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome.stale and outcome.any_view is None and needs & (Needs.LIVE | Needs.CONFIG):
             raise Busy(f"guest {domain.name()} does not answer")
-        return guests[0]
+        return outcome
 
     def _fetch(self, seed: _Seed, wants: _Wants) -> _Answers:
         """Ask for everything about one guest that is needed and not known yet; raises libvirtError."""
