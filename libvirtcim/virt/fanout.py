@@ -124,5 +124,7 @@ class FanOut:
         while (batch := self._queue.get()) is not None:
             if not batch.work():
                 break
+            # Its results are the caller's; waiting for the next one must not keep them.
+            del batch
         with self._lock:
             self._threads -= 1
