@@ -17,7 +17,7 @@ TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver
 	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
 	libvirt-daemon-config-nwfilter sblim-wbemcli openssl
 
-.PHONY: help deps deps-run run check lint types test generate bench install clean
+.PHONY: help deps deps-run run check lint types test generate bench plugin install clean
 
 help:
 	@echo 'make run       install what is missing, serve this machine'"'"'s guests on port $(PORT), show them'
@@ -26,6 +26,7 @@ help:
 	@echo 'make deps      Debian packages and $(VENV) for developing'
 	@echo 'make generate  MOF, registration files, class table and class reference'
 	@echo 'make bench     speed, against the floor that libvirt itself sets'
+	@echo 'make plugin    build/liblibvirtcim.so, the CMPI plugin for OpenPegasus and SFCB'
 	@echo 'make install   install below DESTDIR=, PREFIX= ($(PREFIX))'
 	@echo 'make clean     remove what was built'
 
@@ -80,6 +81,9 @@ generate: deps
 
 bench: deps
 	@$(PY) -m bench
+
+plugin: deps
+	@$(PY) -m libvirtcim.cmpi.build
 
 install:
 	@$(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --root-user-action=ignore \

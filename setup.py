@@ -18,5 +18,9 @@ setup(
     package_dir={
         f"libvirtcim.providers{name}": f"providers{name.replace('.', '/')}" for name in PROVIDERS
     },
-    package_data={"libvirtcim": ["py.typed", "data/*.xml"], "libvirtcim.cim": ["base_schema.json"]},
+    package_data={
+        "libvirtcim": ["py.typed", "data/*.xml"],
+        "libvirtcim.cim": ["base_schema.json"],
+        "libvirtcim.cmpi": ["*.pyx", "*.c", "*.h", "*.map"],
+    },
 )

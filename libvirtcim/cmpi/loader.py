@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the plugin serves: one broker over the configured hosts, and the rules that hold in a CIM server.
+
+A CIM server routes by exact class, asks for every registered class by itself, and asks association
+providers about objects of classes that aren't theirs; these rules live here, everything else is the
+broker's.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import re
+import threading
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from libvirtcim import composition, config, inspect_host
+from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.errors import CIMError
+from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
+from libvirtcim.virt.host import Hosts
+
+_log = logging.getLogger(__name__)
+_lock = threading.Lock()
+_service: Service | None = None
+
+CLOSE_SECONDS = 5.0
+"""How long a CIM server that unloads the plugin waits for libvirt connections to close."""
+MAX_MESSAGE = 2000
+SYSLOG_SOCKET = Path("/dev/log")
+
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+class Service:
+    """A broker and its hosts, from opening to closing."""
+
+    def __init__(self, file: Path) -> None:
+        chosen = config.load(None if file == config.CONFIG_FILE else file)
+        _start_logging(chosen.general.log_level)
+        self.hosts: Hosts = inspect_host.hosts(chosen)
+        self.broker: Broker = composition.broker(self.hosts)
+
+    def enumerate_instances(
+        self,
+        context: RequestContext,
+        namespace: str,
+        classname: str,
+        properties: Collection[str] | None,
+    ) -> Iterator[Instance]:
+        """Instances of exactly this class: the CIM server asks for each subclass by itself."""
+        found = self.broker.enumerate_instances(context, namespace, classname, properties)
+        return (row for row in found if row.cls.name.lower() == classname.lower())
+
+    def enumerate_instance_names(
+        self, context: RequestContext, namespace: str, classname: str
+    ) -> Iterator[InstancePath]:
+        """Paths of the instances of exactly this class."""
+        found = self.broker.enumerate_instance_names(context, namespace, classname)
+        return (path for path in found if path.classname.lower() == classname.lower())
+
+    def associators(
+        self,
+        context: RequestContext,
+        path: InstancePath,
+        assoc_class: str | None,
+        result_class: str | None,
+        role: str | None,
+        result_role: str | None,
+        properties: Collection[str] | None,
+    ) -> Iterator[Instance]:
+        """As `Broker.associators`; of classes that only the CIM server knows: none."""
+        if self._foreign(path, assoc_class, result_class):
+            return iter(())
+        return self.broker.associators(
+            context, path, assoc_class, result_class, role, result_role, properties
+        )
+
+    def associator_names(
+        self,
+        context: RequestContext,
+        path: InstancePath,
+        assoc_class: str | None,
+        result_class: str | None,
+        role: str | None,
+        result_role: str | None,
+    ) -> Iterator[InstancePath]:
+        """As `Broker.associator_names`; of classes that only the CIM server knows: none."""
+        if self._foreign(path, assoc_class, result_class):
+            return iter(())
+        return self.broker.associator_names(
+            context, path, assoc_class, result_class, role, result_role
+        )
+
+    def references(
+        self,
+        context: RequestContext,
+        path: InstancePath,
+        result_class: str | None,
+        role: str | None,
+        properties: Collection[str] | None,
+    ) -> Iterator[Instance]:
+        """As `Broker.references`; of classes that only the CIM server knows: none."""
+        if self._foreign(path, result_class):
+            return iter(())
+        return self.broker.references(context, path, result_class, role, properties)
+
+    def reference_names(
+        self,
+        context: RequestContext,
+        path: InstancePath,
+        result_class: str | None,
+        role: str | None,
+    ) -> Iterator[InstancePath]:
+        """As `Broker.reference_names`; of classes that only the CIM server knows: none."""
+        if self._foreign(path, result_class):
+            return iter(())
+        return self.broker.reference_names(context, path, result_class, role)
+
+    def _foreign(self, path: InstancePath, *names: str | None) -> bool:
+        """Whether a class is one that is not in the schema here.
+
+        The CIM server has checked that it exists; an error would spoil what other providers answer.
+        """
+        find, namespace = self.broker.schema.find, path.namespace or ""
+        return any(
+            name is not None and find(namespace, name) is None for name in (path.classname, *names)
+        )
+
+
+def service(file: str) -> Service:
+    """The service of this process, opened where there is none."""
+    global _service
+    with _lock:
+        if _service is None:
+            _service = Service(Path(file))
+        return _service
+
+
+def close() -> None:
+    """Closes the service and its connections; gives up waiting after CLOSE_SECONDS."""
+    global _service
+    with _lock:
+        closing, _service = _service, None
+    if closing is None:
+        return
+    # a libvirtd that hangs must not hang the CIM server, which waits here
+    thread = threading.Thread(target=closing.hosts.close, name="libvirtcim-close", daemon=True)
+    thread.start()
+    thread.join(CLOSE_SECONDS)
+    if thread.is_alive():
+        _log.warning("connections to libvirt are not closed after %s s", CLOSE_SECONDS)
+
+
+def failure(error: BaseException) -> tuple[int, bytes]:
+    """The CIM status and message that an exception becomes; what nobody expected goes to the log."""
+    if isinstance(error, CIMError):
+        return error.status, sendable(error.message)
+    _log.error("operation failed", exc_info=error)
+    return 1, sendable(f"{type(error).__name__}: {error}")
+
+
+def sendable(text: str) -> bytes:
+    """A message as UTF-8 that any CIM server can put into XML."""
+    return _UNSENDABLE.sub("?", text)[:MAX_MESSAGE].encode()
+
+
+def _start_logging(level: str) -> None:
+    root = logging.getLogger("libvirtcim")
+    root.setLevel(level.upper())
+    if root.handlers:
+        return
+    handler: logging.Handler = logging.StreamHandler()
+    style = "%(asctime)s libvirtcim %(levelname)s %(name)s: %(message)s"
+    if SYSLOG_SOCKET.exists():
+        handler = logging.handlers.SysLogHandler(str(SYSLOG_SOCKET))
+        style = "libvirtcim[%(process)d]: %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(style))
+    root.addHandler(handler)
