@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""`python -m libvirtcim.cmpi.build [--output FILE] [--python FILE] [--config FILE]`: makes `liblibvirtcim.so`.
+"""`python -m libvirtcim.cmpi.build [--output FILE] [--python FILE] [--config FILE]`: makes the plugin.
 
 Needs Cython 3, gcc, and the headers of the Python that runs this (Debian: python3-dev): the library is
 linked to that Python's library and finds its modules as that Python does.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,28 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
     )  # fmt: skip
     return program
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], str]:
+    """Makes virtual environments that run a piece of code at start; returns their Python."""
+
+    def make(code: str, ours: bool) -> str:
+        """`ours`: with this project and what it needs."""
+        root = tmp_path_factory.mktemp("environment")
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        site = root / "lib" / version / "site-packages"
+        site.mkdir(parents=True)
+        (root / "bin").mkdir()
+        (root / "bin" / "python").symlink_to(Path(sys.executable).resolve())
+        home = Path(sys.executable).resolve().parent
+        (root / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
+        (site / "at_start.py").write_text(code)
+        lines = [str(ROOT), sysconfig.get_path("purelib")] if ours else []
+        (site / "at_start.pth").write_text("\n".join([*lines, "import at_start", ""]))
+        return str(root / "bin" / "python")
+
+    return make
 
 
 @pytest.fixture(scope="session")

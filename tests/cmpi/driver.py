@@ -154,7 +154,9 @@ class Expected:
         return {
             "ns": path.namespace,
             "class": path.classname,
-            "keys": [self._slot(cls.by_name[n.lower()], v) for n, v in path.keys],
+            "keys": [
+                self._slot(cls.by_name[n.lower()], v, path.namespace or "") for n, v in path.keys
+            ],
         }
 
     def instance(self, row: Instance) -> Any:
@@ -167,18 +169,28 @@ class Expected:
             value = shown.get(prop.name, keys.get(prop.name))
             if row.selected is not None and prop.name not in shown and prop.name not in keys:
                 value = None
-            slots.append(self._slot(prop, value))
+            slots.append(self._slot(prop, value, row.path.namespace or ""))
         return {"path": self.path(row.path), "properties": slots}
 
-    def _slot(self, prop: PropertyInfo, value: Any) -> list[Any]:
-        return [prop.name, type_name(prop), self.value(value)]
+    def _slot(self, prop: PropertyInfo, value: Any, namespace: str) -> list[Any]:
+        return [prop.name, type_name(prop), self.value(value, prop.type, namespace)]
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: Any, cim_type: str = "", namespace: str = "") -> Any:
+        """One value, an array of them, or None."""
         if isinstance(value, InstancePath):
-            return self.path(value)
+            return self.path(value if value.namespace else value.at(namespace))
         if isinstance(value, list):
-            return [self.value(v) for v in value]
-        return value
+            return [self.value(v, cim_type, namespace) for v in value]
+        if isinstance(value, Instance):
+            slots = [
+                [p.name, type_name(p), self.value(v, p.type, namespace)]
+                for p, v in ((p, value[p.name]) for p in value.cls.properties)
+            ]
+            return {
+                "path": {"ns": namespace, "class": value.cls.name, "keys": []},
+                "properties": slots,
+            }
+        return ord(value) if value is not None and cim_type == "char16" else value
 
 
 def outcome(call: Any) -> tuple[int, str | None, list[Any]]:
