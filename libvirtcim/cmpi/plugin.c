@@ -60,9 +60,13 @@ static int start_python(void)
 {
 	PyConfig config;
 	PyStatus status;
+	PyObject *signal_module;
+	struct sigaction interrupt;
+	int known;
 
 	if (Py_IsInitialized()) /* another plugin of this process was first */
 		return 0;
+	known = sigaction(SIGINT, NULL, &interrupt) == 0;
 	PyConfig_InitIsolatedConfig(&config);
 	config.install_signal_handlers = 0;
 	config.parse_argv = 0;
@@ -75,6 +79,13 @@ static int start_python(void)
 			 status.err_msg ? status.err_msg : "no reason given");
 		return -1;
 	}
+	/* the signal module takes SIGINT when it is first imported and finds the default: give it back */
+	signal_module = PyImport_ImportModule("_signal");
+	if (!signal_module)
+		PyErr_Clear();
+	Py_XDECREF(signal_module);
+	if (known)
+		sigaction(SIGINT, &interrupt, NULL);
 	PyEval_SaveThread();
 	return 0;
 }
