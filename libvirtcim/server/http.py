@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _EXPIRY_INTERVAL = 5.0
 """Seconds between two looks for enumerations that were left behind."""
 _TLS_CLOSE_TIMEOUT = 5.0
+_SIGNAL_INTERVAL = 0.2
+"""Seconds between two looks for a signal that was delivered to another thread."""
 
 
 class CIMServer:
@@ -44,7 +46,7 @@ class CIMServer:
         self._stopping: asyncio.Event | None = None
         self._ready = threading.Event()
         self._over = threading.Event()
-        """Set when a signal asks for the end, or the server has ended by itself."""
+        """Set when the server has ended by itself."""
         self._failure: BaseException | None = None
         self._http: HTTPServer | None = None
 
@@ -100,12 +102,13 @@ class CIMServer:
 
     def run_forever(self) -> None:
         """Serves, from now on or as started before, until SIGINT or SIGTERM. For the main thread."""
-        with _signals(self._over):
+        with _signals() as caught:
             if self._thread is None:
                 self.start()
             for url in self.urls:
                 logger.info("listening on %s", url)
-            self._over.wait()
+            while not caught and not self._over.wait(_SIGNAL_INTERVAL):
+                pass
             self.stop()
             if self._failure is not None:
                 raise self._failure
@@ -216,13 +219,19 @@ def _bound(listener: asyncio.Server, tls: bool) -> Iterator[tuple[Endpoint, bool
 
 
 @contextlib.contextmanager
-def _signals(ended: threading.Event) -> Iterator[None]:
-    def end(_number: int, _frame: FrameType | None) -> None:
-        ended.set()
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM.
 
-    previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    The handler takes no lock: it may run in the middle of the main thread's own wait.
+    """
+    caught: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+
+    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield caught
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
