@@ -442,6 +442,7 @@ cdef class Plan:
     cdef tuple names
     cdef list texts
     cdef dict key_types
+    cdef dict key_types_lower
     cdef tuple key_texts
     cdef int count
     cdef bytes classname
@@ -456,6 +457,7 @@ cdef class Plan:
         self.names = tuple([p.name for p in cls.properties])
         self.texts = [p.name.encode() for p in cls.properties]
         self.key_types = {p.name: TYPES[p.type] for p in cls.keys}
+        self.key_types_lower = {name.lower(): kind for name, kind in self.key_types.items()}
         self.key_texts = tuple([p.name.encode() for p in cls.keys])
         self.count = len(self.names)
         self.c_names = <const char**>malloc((self.count + 1) * sizeof(char*))
@@ -638,8 +640,13 @@ cdef CMPIObjectPath* make_path(const CMPIBroker* broker, object path, str namesp
     for name, value in path.keys:
         if value is None:
             raise Failed(f"{path.classname}.{name}: a key has no value")
+        kind = plan.key_types.get(name)
+        if kind is None:  # a path that a client gave, handed back: its names may be in any case
+            kind = plan.key_types_lower.get(name.lower())
+        if kind is None:
+            raise Failed(f"{plan.cls.name} has no key {name}")
         try:
-            convert(broker, &key, value, plan.key_types[name], where)
+            convert(broker, &key, value, kind, where)
         except (TypeError, ValueError, OverflowError) as error:
             raise Failed(f"{path.classname}.{name}: {error}") from None
         check(made.ft.addKey(made, sendable(name), key.pointer, key.type), f"key {name}")

@@ -42,12 +42,12 @@ enum {
 	CMPI_sint16 = 13 << 4,
 	CMPI_sint32 = 14 << 4,
 	CMPI_sint64 = 15 << 4,
-	CMPI_instance = 0x1000,
-	CMPI_ref = 0x1001,
-	CMPI_args = 0x1002,
-	CMPI_string = 0x1006,
-	CMPI_chars = 0x1007,
-	CMPI_dateTime = 0x1008,
+	CMPI_instance = 16 << 8,
+	CMPI_ref = 17 << 8,
+	CMPI_args = 18 << 8,
+	CMPI_string = 22 << 8,
+	CMPI_chars = 23 << 8,
+	CMPI_dateTime = 24 << 8,
 	CMPI_ARRAY = 1 << 13
 };
 

@@ -61,6 +61,12 @@ def test_exported_symbols(sample_plugin: Path) -> None:
     assert names == {f"_Generic_Create_{kind}MI" for kind in kinds}
 
 
+def test_the_library_has_the_name_that_is_registered() -> None:
+    registered = (build.SOURCES.parent.parent / "registration" / "libvirtcim.reg").read_text()
+    locations = set(re.findall(r"location: (\S+)", registered))
+    assert {f"lib{location}.so" for location in locations} == {build.OUTPUT.name}
+
+
 def test_start(start: Start, record_property: Callable[[str, object], None]) -> None:
     host = start()
     first = fine(host.call("factory", kind=0))

@@ -164,6 +164,21 @@ def test_references_and_embedded_instances(memory_host: Host, memory: MemoryBrok
     assert "InstanceID" not in properties["Tags"][0]
 
 
+def test_references_as_clients_write_them(memory_host: Host) -> None:
+    """Handed back to the client: names in any case, but no keys that the class lacks."""
+    given = {"class": "tst_thing", "ns": None, "keys": [["NAME", "string", "b"]]}
+    args = [["In_reference", "reference", given]]
+    answer = good(memory_host.call("invokeMethod", thing("a"), method="Echo", args=args))
+    assert answer.out[0][2] == {"class": "TST_Thing", "ns": VIRT, "keys": [["NAME", "string", "b"]]}
+    for classname, key, message in (
+        ("TST_Thing", "Bogus", "TST_Thing has no key Bogus"),
+        ("TST_Bogus", "Name", "Class 'TST_Bogus' does not exist in namespace root/virt"),
+    ):
+        args[0][2] = {"class": classname, "ns": VIRT, "keys": [[key, "string", "b"]]}
+        answer = memory_host.call("invokeMethod", thing("a"), method="Echo", args=args)
+        assert answer.rc != 0 and answer.message == message and not answer.violations
+
+
 def test_nested_embedded_instances_out(memory_host: Host, memory: MemoryBroker) -> None:
     _value, outputs = memory.invoke_method(CONTEXT, thing("a"), "Details", {})
     answer = good(memory_host.call("invokeMethod", thing("a"), method="Details", args=[]))
