@@ -7,7 +7,7 @@ the thread and the duration of the call. The CIM type of a value is that of the 
 SFCB sends wrongly typed values as they are and OpenPegasus refuses them. Every status is looked at.
 
 The interpreter lock is kept while objects are built (memory only) and released round batches of
-`returnInstance`, which may block on the client; libvirt's own calls release it by themselves.
+`returnInstance` and `returnObjectPath`, which may block on the client; libvirt's own calls release it by themselves.
 """
 
 # Python takes for its main thread the one that imports this first: it must be the plugin's own.
@@ -115,7 +115,7 @@ cdef extern from "cmpi.h":
     ctypedef struct CMPIResultFT:
         CMPIStatus (*returnData)(const CMPIResult*, const CMPIValue*, CMPIType)
         CMPIStatus (*returnInstance)(const CMPIResult*, const CMPIInstance*) noexcept nogil
-        CMPIStatus (*returnObjectPath)(const CMPIResult*, const CMPIObjectPath*)
+        CMPIStatus (*returnObjectPath)(const CMPIResult*, const CMPIObjectPath*) noexcept nogil
         CMPIStatus (*returnDone)(const CMPIResult*)
     ctypedef struct CMPIBrokerEncFT:
         CMPIInstance* (*newInstance)(const CMPIBroker*, const CMPIObjectPath*, CMPIStatus*)
@@ -133,7 +133,7 @@ cdef extern from "cmpi.h":
 
 
 cdef enum:
-    BATCH = 48  # instances built under the interpreter lock before it is released to send them
+    BATCH = 48  # instances or paths built under the interpreter lock before it is released to send them
 
 cdef dict TYPES = {
     "boolean": CMPI_boolean, "char16": CMPI_char16, "real32": CMPI_real32, "real64": CMPI_real64,
@@ -726,16 +726,31 @@ cdef int send_instances(
     return 0
 
 
-cdef int send_path(const CMPIBroker* broker, const CMPIResult* result, object path, str namespace) except -1:
-    cdef CMPIObjectPath* made = make_path(broker, path, namespace)
-    check(result.ft.returnObjectPath(result, made), "a path")
-    check(made.ft.release(made), "the release of a path")
+cdef int send_path_batch(const CMPIResult* result, CMPIObjectPath** batch, int count) except -1:
+    cdef CMPIStatus status
+    cdef int i
+    status.rc, status.msg = 0, NULL
+    with nogil:
+        for i in range(count):
+            status = result.ft.returnObjectPath(result, batch[i])
+            if status.rc != 0:
+                break
+    check(status, "a path")
+    for i in range(count):
+        check(batch[i].ft.release(batch[i]), "the release of a path")
     return 0
 
 
 cdef int send_paths(const CMPIBroker* broker, const CMPIResult* result, object paths, str namespace) except -1:
+    cdef CMPIObjectPath* batch[BATCH]
+    cdef int count = 0
     for path in paths:
-        send_path(broker, result, path, namespace)
+        batch[count] = make_path(broker, path, namespace)
+        count += 1
+        if count == BATCH:
+            send_path_batch(result, batch, count)
+            count = 0
+    send_path_batch(result, batch, count)
     check(result.ft.returnDone(result), "the end of the answer")
     return 0
 

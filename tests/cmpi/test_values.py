@@ -12,7 +12,7 @@ import pytest
 from libvirtcim.cim.objects import Given, InstancePath, RequestContext
 from libvirtcim.cim.schema import INTEGER_RANGES
 from tests.cmpi.conftest import Plugin
-from tests.cmpi.driver import Answer, Expected, Host, outcome, type_name
+from tests.cmpi.driver import Answer, Expected, Host, outcome, request, type_name
 from tests.server.memory import INTEROP, SCALAR_TYPES, VIRT, MemoryBroker, filled, thing
 
 pytestmark = pytest.mark.xdist_group("cmpi")
@@ -43,6 +43,9 @@ class Service(loader.Service):
 loader.Service = Service
 """
 
+MANY = 1000
+"""Instances that take more than one batch."""
+
 
 @pytest.fixture(scope="module")
 def memory() -> MemoryBroker:
@@ -66,6 +69,36 @@ def memory_host(
 def good(answer: Answer) -> Answer:
     assert (answer.rc, answer.message, answer.violations) == (0, None, [])
     return answer
+
+
+@pytest.mark.parametrize("op", ["enumerateInstances", "enumerateInstanceNames"])
+def test_many(memory_host: Host, op: str) -> None:
+    """More than are sent at once; created through the plugin, gone again in the end."""
+    cls = InstancePath("CIM_IndicationFilter", (), INTEROP)
+    keys = ("CreationClassName", "SystemCreationClassName", "SystemName")
+    paths = []
+    for number in range(MANY):
+        values = {**dict.fromkeys(keys, "x"), "Name": f"filter {number}"}
+        paths.append(InstancePath(cls.classname, tuple(values.items()), INTEROP))
+    sent = [
+        request("createInstance", cls, instance={
+            "class": cls.classname, "properties": [[n, "string", v] for n, v in path.keys],
+        })
+        for path in paths
+    ]  # fmt: skip
+    for start in range(0, MANY, 100):
+        for answer in memory_host.together(sent[start : start + 100]):
+            good(answer)
+    found = good(memory_host.call(op, cls)).results
+    names = {
+        next(v for n, _t, v in item.get("path", item)["keys"] if n == "Name") for item in found
+    }
+    assert len(found) == MANY and names == {f"filter {number}" for number in range(MANY)}
+    for start in range(0, MANY, 100):
+        removed = [request("deleteInstance", path) for path in paths[start : start + 100]]
+        for answer in memory_host.together(removed):
+            good(answer)
+    assert good(memory_host.call(op, cls)).results == []
 
 
 @pytest.mark.parametrize(
