@@ -16,6 +16,17 @@ RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-lxc libvirt-clients \
 	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
 	libvirt-daemon-config-nwfilter sblim-wbemcli openssl
+INSTALL_PACKAGES := python3-pip python3-setuptools python3-wheel
+
+# Debian's Python puts what goes to /usr into /usr/local, unless told that a package is being made.
+INSTALL_PREFIX := $(PREFIX)
+ifneq ($(wildcard /etc/debian_version),)
+ifeq ($(PREFIX),/usr/local)
+INSTALL_PREFIX := /usr
+else
+INSTALL_LAYOUT := DEB_PYTHON_INSTALL_LAYOUT=deb
+endif
+endif
 
 .PHONY: help deps deps-run run check lint types test generate bench plugin install clean
 
@@ -86,11 +97,13 @@ plugin: deps
 	@$(PY) -m libvirtcim.cmpi.build
 
 install:
-	@$(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --root-user-action=ignore \
-		--prefix '$(PREFIX)' $(if $(DESTDIR),--root '$(DESTDIR)') .
+	@packaging/apt-packages $(INSTALL_PACKAGES)
+	@rm -rf build/lib
+	@$(INSTALL_LAYOUT) $(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --root-user-action=ignore \
+		--prefix '$(INSTALL_PREFIX)' $(if $(DESTDIR),--root '$(DESTDIR)') .
 	@install -d '$(DESTDIR)$(PREFIX)/share/libvirtcim'
 	@cp -r mof registration '$(DESTDIR)$(PREFIX)/share/libvirtcim/'
-	@echo 'installed below $(DESTDIR)$(PREFIX)'
+	@echo 'installed below $(DESTDIR)$(PREFIX), without the Python packages that it needs (see pyproject.toml)'
 
 clean:
 	@rm -rf build dist *.egg-info $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

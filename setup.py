@@ -10,6 +10,8 @@ SUBPACKAGES = find_packages(str(ROOT / "libvirtcim"), exclude=["providers", "pro
 PROVIDERS = ["", *(f".{name}" for name in find_packages(str(ROOT / "providers")))]
 
 setup(
+    # Not in pyproject.toml: setuptools 66 (Debian 12) and 77 want it written differently there.
+    license="LGPL-2.1-or-later",
     packages=[
         "libvirtcim",
         *(f"libvirtcim.{name}" for name in SUBPACKAGES),
