@@ -8,6 +8,7 @@ table `[server]`, the libvirt URIs in `[connections]`, everything else at the to
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -168,7 +169,7 @@ def _settings(kind: type[Any], values: Mapping[str, Any]) -> Any:
 def endpoint(text: str) -> tuple[str, int]:
     """`HOST:PORT`, `[IPv6]:PORT` or `PORT` as host and port."""
     host, _, port = text.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise ConfigError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:5988")
     return host.strip("[]") or "127.0.0.1", int(port)
 
@@ -182,21 +183,32 @@ def convert(name: str, value: Any, hint: Any) -> Any:
                 return value
             return {"true": True, "yes": True, "false": False, "no": False}[str(value).lower()]
         if hint in (int, float):
-            if isinstance(value, bool):
-                raise ValueError
-            return hint(value)
+            return _number(value, hint)
         if "Path" in shown:
+            if value == "":
+                raise ValueError
             return Path(value)
         if shown.startswith("tuple"):
             many = value if isinstance(value, (list, tuple)) else [value]
             if "int" in shown:
-                return tuple(endpoint(v) if isinstance(v, str) else tuple(v) for v in many)
+                return tuple(v if isinstance(v, tuple) else endpoint(str(v)) for v in many)
             return tuple(str(v) for v in many if v != "")
         if "Literal" in shown and value not in hint.__args__:
             raise ConfigError(f"{name} must be one of {', '.join(hint.__args__)}, not {value!r}")
         if not isinstance(value, str):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(hint, "text")
+        kinds = {bool: "true or false", int: "a whole number", float: "a number"}
+        kind = kinds.get(hint, "a path" if "Path" in shown else "text")
         raise ConfigError(f"{name} must be {kind}, not {value!r}") from None
     return value
+
+
+def _number(value: Any, kind: type[int] | type[float]) -> int | float:
+    """A finite number of the kind, from itself or from text; raises ValueError."""
+    if isinstance(value, bool) or (kind is int and isinstance(value, float)):
+        raise ValueError
+    number = kind(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number

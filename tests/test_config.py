@@ -89,6 +89,14 @@ def test_flags_win_over_the_file_and_the_file_over_the_old_one(tmp_path: Path) -
         ('[connections]\nVMware = "esx://x"', "unknown family"),
         ('[connections]\nKVM = ""', "a libvirt URI must be given"),
         ("log_level = 5", "log_level must be text"),
+        ('side_files = ""', "side_files must be a path"),
+        ("[server]\nmax_connections = 1.5", "max_connections must be a whole number"),
+        ("[server]\nmax_connections = inf", "max_connections must be a whole number"),
+        ("[server]\nrequest_timeout = nan", "request_timeout must be a number"),
+        ("[server]\nrequest_timeout = inf", "request_timeout must be a number"),
+        ('[server]\nlisten = "²"', "write HOST:PORT"),
+        ('[server]\nlisten = [["127.0.0.1"]]', "write HOST:PORT"),
+        ('[server]\nlisten = [["127.0.0.1", 70000]]', "write HOST:PORT"),
     ],
 )
 def test_what_cannot_be_right_is_refused(tmp_path: Path, text: str, message: str) -> None:
