@@ -75,7 +75,7 @@ def _serve_and_show(config: Config, hosts: Hosts) -> int:
     try:
         server.start()
     except OSError as error:
-        print(f"libvirtcim: cannot listen: {error}; PORT= chooses another port", file=sys.stderr)
+        print(serve.not_started(error), file=sys.stderr)
         return 1
     try:
         host, port = server.addresses[0]

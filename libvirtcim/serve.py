@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 
@@ -37,11 +38,19 @@ def run(config: Config) -> int:
         report_hypervisors(config, hosts)
         server.run_forever()
     except OSError as error:
-        print(f"libvirtcim: cannot listen: {error}", file=sys.stderr)
+        print(not_started(error), file=sys.stderr)
         return 1
     finally:
         hosts.close()
     return 0
+
+
+def not_started(error: OSError) -> str:
+    """Why the server could not start, and what to do where that is not plain."""
+    advice = ""
+    if error.errno == errno.EADDRINUSE:
+        advice = "; choose another address with --listen (make run: PORT=)"
+    return f"libvirtcim: {error.strerror or error}{advice}"
 
 
 def report_hypervisors(config: Config, hosts: Hosts) -> None:

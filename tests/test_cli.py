@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -107,6 +108,46 @@ def test_wrong_calls_end_with_2_and_say_why(
     assert status == 2
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+@pytest.mark.parametrize(
+    ("content", "flags", "message"),
+    [
+        (
+            None,
+            ("--authentication", "htpasswd", "--htpasswd-file"),
+            "htpasswd_file .*: No such file",
+        ),
+        (b"\xff", ("--authentication", "htpasswd", "--htpasswd-file"), "is not UTF-8 text"),
+        (None, ("--listen-tls", "127.0.0.1:0", "--tls-certificate"), "tls_certificate .*: No such"),
+        (b"junk", ("--listen-tls", "127.0.0.1:0", "--tls-certificate"), "in PEM form"),
+    ],
+    ids=str,
+)
+def test_a_server_that_cannot_start_says_why(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+    content: bytes | None,
+    flags: tuple[str, ...],
+    message: str,
+) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_bytes(content)
+    status, _out, err = run(capsys, command, "--listen", "127.0.0.1:0", *flags, str(file), *SAMPLE)
+    assert status == 1
+    assert re.search(message, err)
+    assert "Traceback" not in err
+
+
+def test_a_port_in_use_is_named_with_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        status, _out, err = run(capsys, "serve", "--listen", address, *SAMPLE)
+    assert status == 1
+    assert f"cannot listen on {address}: another program listens there; choose another" in err
 
 
 def test_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import functools
 import grp
 import hashlib
@@ -228,10 +229,19 @@ def parse_basic(authorization: str) -> tuple[str, str] | None:
 
 
 def make_verifier(settings: ServerSettings) -> Verifier | None:
-    """What checks passwords under these settings; None: nobody is asked."""
+    """What checks passwords under these settings; None: nobody is asked.
+
+    Raises OSError for an htpasswd file that cannot be read.
+    """
     if settings.authentication == "htpasswd":
-        assert settings.htpasswd_file is not None
-        return HtpasswdVerifier(settings.htpasswd_file)
+        path = settings.htpasswd_file
+        assert path is not None
+        try:
+            return HtpasswdVerifier(path)
+        except OSError as error:
+            raise OSError(error.errno, f"htpasswd_file {path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise OSError(errno.EILSEQ, f"htpasswd_file {path} is not UTF-8 text") from None
     if settings.authentication == "pam":
         return PAMVerifier(settings.pam_service, settings.pam_groups)
     return None

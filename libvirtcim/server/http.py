@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -184,7 +185,16 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    files = f"tls_certificate {settings.tls_certificate}"
+    if settings.tls_key is not None:
+        files += f", tls_key {settings.tls_key}"
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except ssl.SSLError as error:
+        text = f"{files}: no certificate and key in PEM form that belong together ({error})"
+        raise ssl.SSLError(errno.EINVAL, text) from None
+    except OSError as error:
+        raise OSError(error.errno, f"{files}: {error.strerror}") from None
     return context
 
 
@@ -208,7 +218,10 @@ async def _listen(
             ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT,
         )
     except OSError as error:
-        raise OSError(error.errno, f"{shown(endpoint)}: {error.strerror}") from None
+        reason = error.strerror
+        if error.errno == errno.EADDRINUSE:  # asyncio tells the address once more
+            reason = "another program listens there"
+        raise OSError(error.errno, f"cannot listen on {shown(endpoint)}: {reason}") from None
 
 
 def _bound(listener: asyncio.Server, tls: bool) -> Iterator[tuple[Endpoint, bool]]:
