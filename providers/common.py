@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from libvirtcim.cim import errors as cim
 from libvirtcim.cim.associations import Association
-from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, ProviderType, Registration
+from libvirtcim.cim.declare import VIRT, ClassDecl, ProviderType, Registration
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
@@ -186,6 +186,3 @@ def registered(
 ) -> Registration:
     """A registration row under the provider name that CIMOM configurations know."""
     return Registration(provider, types or ("instance",), namespaces)
-
-
-VIRT_AND_CIMV2 = (VIRT, CIMV2)

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 from libvirtcim.server.auth import ExposureError
 from libvirtcim.server.http import CIMServer
-from libvirtcim.server.settings import ServerSettings, SettingDescription, describe
+from libvirtcim.server.settings import ServerSettings
 
 __all__ = [
     "CIMServer",
     "ExposureError",
     "ServerSettings",
-    "SettingDescription",
-    "describe",
 ]

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Everything about the server that can be set: one line each, with default and description.
 
-Command-line flags and documentation are derived from the fields and their metadata (`describe`).
+Command-line flags and documentation are derived from the fields and their metadata (`config.option_fields`).
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
 T = TypeVar("T")
 
@@ -23,15 +22,6 @@ MIB = 1 << 20
 def _setting(default: T, text: str, unit: str = "") -> T:
     made: T = field(default=default, metadata={"help": text, "unit": unit})
     return made
-
-
-class SettingDescription(NamedTuple):
-    """One setting, as a command line or a manual page shows it."""
-
-    name: str
-    default: Any
-    text: str
-    unit: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +112,3 @@ class ServerSettings:
 
 
 _MAY_BE_ZERO = frozenset({"auth_failure_delay", "auth_cache_time"})
-
-
-def describe() -> Iterator[SettingDescription]:
-    """Every setting with its default, description and unit, in order of declaration."""
-    for item in fields(ServerSettings):
-        yield SettingDescription(
-            item.name, item.default, item.metadata["help"], item.metadata["unit"]
-        )

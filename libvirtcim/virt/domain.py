@@ -119,8 +119,3 @@ class Domain(XmlObject):
     def vcpus(self) -> int:
         """The maximum number of virtual CPUs; 1 when absent or unreadable."""
         return self.vcpu_count if self.vcpu_count and self.vcpu_count > 0 else 1
-
-    @computed
-    def is_fullvirt(self) -> bool:
-        """Whether the guest is fully virtualised rather than paravirtualised or a container."""
-        return self.os_type == "hvm"
