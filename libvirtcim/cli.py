@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CIMError as error:
         print(f"libvirtcim: {error.message}", file=sys.stderr)
         return 1
+    except ModuleNotFoundError as error:
+        if error.name != "pywbem":
+            raise
+        print("libvirtcim: this needs pywbem: pip install pywbem", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -82,7 +82,10 @@ def _serve_and_show(config: Config, hosts: Hosts) -> int:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         print(f"\nServing {', '.join(f'{f} from {u}' for f, u in config.connections.items())}")
         print(f"CIM-XML at {url}, namespace {NAMESPACE}. A client sees:\n")
-        _show(url, list(config.connections))
+        try:
+            _show(url, list(config.connections))
+        except ModuleNotFoundError:
+            print("  nothing here: pip install pywbem, a client, and try again")
         print(_next_steps(url, next(iter(config.connections))), flush=True)
         logging.getLogger("libvirtcim").setLevel(logging.NOTSET)
         server.run_forever()

@@ -164,10 +164,15 @@ def test_generate_notices_changed_missing_and_stray_files(tmp_path: Path) -> Non
     assert {"mof/Memory.mof", "mof/Processor.mof", "mof/Stray.mof"} <= wrong
 
 
-@pytest.mark.parametrize("command", ["serve", "demo"])
-def test_a_server_serves_until_it_is_interrupted(command: str) -> None:
+WITHOUT_PYWBEM = "import sys; sys.modules['pywbem'] = None; "
+
+
+@pytest.mark.parametrize(
+    ("command", "before"), [("serve", ""), ("demo", ""), ("demo", WITHOUT_PYWBEM)], ids=str
+)
+def test_a_server_serves_until_it_is_interrupted(command: str, before: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())",
+        [sys.executable, "-c", f"{before}from libvirtcim.cli import main; raise SystemExit(main())",
          command, "--listen", "127.0.0.1:0", *SAMPLE],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -190,7 +195,16 @@ def test_a_server_serves_until_it_is_interrupted(command: str) -> None:
         process.kill()
         process.wait()
     if command == "demo":
-        assert "KVM_ComputerSystem  web1" in output
+        shown = "pip install pywbem" if before else "KVM_ComputerSystem  web1"
+        assert shown in output
+
+
+def test_generating_without_pywbem_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pywbem", None)
+    status, _out, err = run(capsys, "generate", "--check", "--root", str(ROOT))
+    assert (status, err) == (1, "libvirtcim: this needs pywbem: pip install pywbem\n")
 
 
 def until(process: subprocess.Popen[str], pattern: str) -> str:
