@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+import threading
 
 from libvirtcim import composition, inspect_host
 from libvirtcim.config import Config
@@ -35,6 +36,7 @@ def run(config: Config) -> int:
     hosts = inspect_host.hosts(config)
     try:
         server = make_server(config, hosts)
+        server.start()
         report_hypervisors(config, hosts)
         server.run_forever()
     except OSError as error:
@@ -54,10 +56,16 @@ def not_started(error: OSError) -> str:
 
 
 def report_hypervisors(config: Config, hosts: Hosts) -> None:
-    """Logs which hypervisors answer."""
+    """Logs which hypervisors answer, each when it does: none that hangs holds up anything else."""
     for prefix, uri in config.connections.items():
-        try:
-            hosts.host(prefix).connection.call(lambda raw: raw.getType())
-            _log.info("%s is served from %s", prefix, uri)
-        except VirtError as error:
-            _log.warning("%s: %s does not answer: %s", prefix, uri, error.libvirt_message)
+        threading.Thread(
+            target=_report, args=(hosts, prefix, uri), name=f"report-{prefix}", daemon=True
+        ).start()
+
+
+def _report(hosts: Hosts, prefix: str, uri: str) -> None:
+    try:
+        hosts.host(prefix).connection.call(lambda raw: raw.getType())
+        _log.info("%s is served from %s", prefix, uri)
+    except VirtError as error:
+        _log.warning("%s: %s does not answer: %s", prefix, uri, error.libvirt_message)

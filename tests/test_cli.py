@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,45 @@ def test_generate_notices_changed_missing_and_stray_files(tmp_path: Path) -> Non
     assert {"mof/Memory.mof", "mof/Processor.mof", "mof/Stray.mof"} <= wrong
 
 
+@contextmanager
+def started(*arguments: str, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, ended at the latest after a minute."""
+    code = f"{before}from libvirtcim.cli import main; raise SystemExit(main())"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        yield process
+    finally:
+        watchdog.cancel()
+        process.kill()
+        process.wait()
+
+
+def until_it_listens(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """The output so far, and the URL."""
+    assert process.stdout
+    output = ""
+    for line in process.stdout:
+        output += line
+        if found := re.search(r"listening on (http://\S+)", line):
+            return output, found[1]
+    raise AssertionError(output)
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ends it as Ctrl-C does."""
+    process.send_signal(signal.SIGINT)
+    rest, _err = process.communicate()
+    assert process.returncode == 0, rest
+    assert "Traceback" not in rest
+
+
 WITHOUT_PYWBEM = "import sys; sys.modules['pywbem'] = None; "
 
 
@@ -171,29 +211,12 @@ WITHOUT_PYWBEM = "import sys; sys.modules['pywbem'] = None; "
     ("command", "before"), [("serve", ""), ("demo", ""), ("demo", WITHOUT_PYWBEM)], ids=str
 )
 def test_a_server_serves_until_it_is_interrupted(command: str, before: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"{before}from libvirtcim.cli import main; raise SystemExit(main())",
-         command, "--listen", "127.0.0.1:0", *SAMPLE],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    watchdog = threading.Timer(60, process.kill)
-    watchdog.start()
-    try:
-        output = until(process, r"listening on (http://\S+)")
-        found = re.search(r"listening on (http://\S+)", output)
-        assert found, output
-        with pywbem.WBEMConnection(found[1], default_namespace="root/virt") as client:
+    with started(command, "--listen", "127.0.0.1:0", *SAMPLE, before=before) as process:
+        output, url = until_it_listens(process)
+        with pywbem.WBEMConnection(url, default_namespace="root/virt") as client:
             assert len(client.EnumerateInstanceNames("KVM_ComputerSystem")) == 3
-        process.send_signal(signal.SIGINT)
-        rest, _err = process.communicate()
-        assert process.returncode == 0, output + rest
-        assert "Traceback" not in output + rest
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
+        interrupt(process)
+    assert "Traceback" not in output
     if command == "demo":
         shown = "pip install pywbem" if before else "KVM_ComputerSystem  web1"
         assert shown in output
@@ -207,12 +230,32 @@ def test_generating_without_pywbem_says_what_is_missing(
     assert (status, err) == (1, "libvirtcim: this needs pywbem: pip install pywbem\n")
 
 
-def until(process: subprocess.Popen[str], pattern: str) -> str:
-    """Output of the process up to the first line that matches."""
-    assert process.stdout
-    lines: Sequence[str] = []
-    for line in process.stdout:
-        lines = [*lines, line]
-        if re.search(pattern, line):
-            break
-    return "".join(lines)
+def test_a_hypervisor_that_hangs_holds_up_neither_start_nor_end(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "socket"))
+        silent.listen()
+        hanging = f"KVM=qemu+unix:///system?socket={tmp_path}/socket"
+        connections = ("--connection", hanging, "--connection", f"LXC={sample_uri()}")
+        limits = ("--shutdown-timeout", "0.5")
+        with started("serve", "--listen", "127.0.0.1:0", *connections, *limits) as process:
+            output, url = until_it_listens(process)
+            assert "did not answer in time" not in output
+            with pywbem.WBEMConnection(url, default_namespace="root/virt") as client:
+                assert len(client.EnumerateInstanceNames("LXC_ComputerSystem")) == 3
+            port = int(url.rpartition(":")[2])
+            with socket.create_connection(("127.0.0.1", port)) as waiting:
+                waiting.sendall(HANGING)
+                interrupt(process)
+
+
+_BODY = (
+    b'<CIM CIMVERSION="2.0" DTDVERSION="2.0"><MESSAGE ID="1" PROTOCOLVERSION="1.0"><SIMPLEREQ>'
+    b'<IMETHODCALL NAME="EnumerateInstanceNames"><LOCALNAMESPACEPATH><NAMESPACE NAME="root"/>'
+    b'<NAMESPACE NAME="virt"/></LOCALNAMESPACEPATH><IPARAMVALUE NAME="ClassName">'
+    b'<CLASSNAME NAME="KVM_ComputerSystem"/></IPARAMVALUE></IMETHODCALL></SIMPLEREQ></MESSAGE></CIM>'
+)
+HANGING = (
+    b"POST /cimom HTTP/1.1\r\nHost: localhost\r\nCIMOperation: MethodCall\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_BODY), _BODY)
+)
+"""A request that asks the hypervisor."""
