@@ -17,9 +17,20 @@ from libvirtcim.cim.errors import Failed, InvalidParameter
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+from libvirtcim.providers.device import UNCHOSEN_PORT
 from libvirtcim.providers.request_state import StateChanger
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.guest import (
+    BLOCKED,
+    CRASHED,
+    NOSTATE,
+    PAUSED,
+    PMSUSPENDED,
+    RUNNING,
+    SHUTDOWN,
+    SHUTOFF,
+)
 from libvirtcim.virt.host import Hosts, Needs
 
 COMPUTER_SYSTEM = ClassDecl(
@@ -42,8 +53,6 @@ class Status(NamedTuple):
     operating: int
 
 
-NOSTATE, RUNNING, BLOCKED, PAUSED, SHUTDOWN, SHUTOFF, CRASHED, PMSUSPENDED = range(8)
-
 STATES: Mapping[int, Status] = {
     NOSTATE: Status(0, 0, 15, 5),
     RUNNING: Status(2, 5, 2, 32768),
@@ -59,9 +68,6 @@ UNKNOWN_STATE = Status(0, 0, 0, 0)
 
 HEADLESS = frozenset({"egl-headless"})
 """Displays that nobody can look at."""
-
-UNCHOSEN_PORT = -1
-"""libvirt's port of a VNC display that has none yet."""
 
 ENABLED_OFFLINE = 6
 OPERATING_MIGRATING = 9

@@ -110,6 +110,7 @@ def input_caption(device: Any) -> str:
 
 DEFAULT_LISTEN = "127.0.0.1"
 UNCHOSEN_PORT = -1
+"""libvirt's port of a display that has none yet."""
 
 
 def graphics_kind(device: Graphics | Console) -> str:

@@ -11,9 +11,8 @@ from libvirtcim.cim.errors import Failed, InvalidParameter, NotSupported
 from libvirtcim.providers.common import translated
 from libvirtcim.virt import lifecycle
 from libvirtcim.virt.errors import VirtError
+from libvirtcim.virt.guest import BLOCKED, NOSTATE, PAUSED, RUNNING, SHUTOFF
 from libvirtcim.virt.host import Guest, Host
-
-RUNNING, BLOCKED, PAUSED, SHUTOFF = 1, 2, 3, 5
 
 INVALID_TRANSITION = "Invalid state transition"
 NOT_RUNNING = "Domain not running"
@@ -79,7 +78,7 @@ class StateChanger:
 
     def _state(self, guest: Guest, requested: int) -> int:
         # Xen reports "no state" for a running domain that is not scheduled at the moment
-        if guest.state == 0 and self._host.family.nostate_is_running and requested != 2:
+        if guest.state == NOSTATE and self._host.family.nostate_is_running and requested != 2:
             return RUNNING
         return guest.state
 

@@ -7,7 +7,7 @@ A `ClassDecl` stands for one class per hypervisor family (prefix). From it follo
 
 ::
 
-    ClassDecl("LogicalDisk", "CIM_LogicalDisk", "A disk of a guest.", prefixes=ALL, legacy=...)
+    ClassDecl("LogicalDisk", "CIM_LogicalDisk", "A disk of a guest.", prefixes=ALL)
 """
 
 from __future__ import annotations
