@@ -66,7 +66,7 @@ def read(text: str, depth: int = 0) -> GivenInstance:
 def _read_xml(text: str, depth: int) -> GivenInstance:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False)
     try:
-        root = etree.fromstring(text.strip().encode(), parser)
+        root = etree.fromstring(text.strip().encode(errors="replace"), parser)
     except etree.XMLSyntaxError as error:
         raise Failed(f"{PARSE_ERROR}: {error}") from None
     if root.getroottree().docinfo.internalDTD is not None:
@@ -110,7 +110,9 @@ class _Values(lark.Transformer[Any, GivenInstance]):
     """Turns the parse tree into given values; MOF states no types."""
 
     def strings(self, parts: list[lark.Token]) -> str:
-        return "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
+        text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
+        # Escapes name UTF-16 units: two may be one character, and half of one is none.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def number(self, parts: list[lark.Token]) -> str:
         return str(parts[0])
