@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Embedded instances as text: read in both forms that clients send, written as MOF.
 
-Text that holds `<instance` in any case is CIM-XML (an INSTANCE element, DSP0201 5.2.5); other text is
-one MOF `instance of` declaration (DSP0004 Annex A). Beyond the grammar that older clients rely on
+Text that begins with `<` is CIM-XML (an INSTANCE element, DSP0201 5.2.5); other text is one MOF
+`instance of` declaration (DSP0004 Annex A). Beyond the grammar that older clients rely on
 (keywords in any case, strings in either quote) escapes, adjacent strings, comments, empty and numeric
 arrays, signed, real and datetime values are read.
 """
@@ -58,7 +58,7 @@ def read(text: str, depth: int = 0) -> GivenInstance:
     """
     if len(text) > MAX_EMBEDDED_TEXT or depth > MAX_EMBEDDED_DEPTH:
         raise Failed(f"{PARSE_ERROR}: larger than this server accepts")
-    if "<instance" in text.lower():
+    if text.lstrip("\ufeff \t\r\n").startswith("<"):
         return _read_xml(text, depth)
     return _read_mof(text)
 

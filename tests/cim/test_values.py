@@ -101,9 +101,11 @@ def test_shapes(given_value: Given, array: bool, result: Any) -> None:
         ),
         (r'instance of X { a = "q\"\\\n\x41"; };', "X", {"a": 'q"\\\nA'}),
         (r'instance of X { a = "\xD83D\xDE00 \xD800"; };', "X", {"a": "\U0001f600 \ufffd"}),
+        ('instance of X { a = "<INSTANCE>"; };', "X", {"a": "<INSTANCE>"}),
         ('instance of X { a = "one " "two"; // note\n /* more */ };', "X", {"a": "one two"}),
         ("instance of X {};", "X", {}),
         ('<INSTANCE CLASSNAME="X"/>', "X", {}),
+        ('\ufeff\n<INSTANCE CLASSNAME="X"/>', "X", {}),
         (
             '<instance CLASSNAME="X"><property NAME="a" TYPE="sint8"><value>-3</value></property>'
             '<PROPERTY NAME="n" TYPE="string"/></instance>',
