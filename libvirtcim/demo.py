@@ -120,7 +120,8 @@ Go on from another terminal:
 or from Python:
   import pywbem
   cim = pywbem.WBEMConnection("{url}", default_namespace="{NAMESPACE}")
-  guest = cim.EnumerateInstanceNames("{prefix}_ComputerSystem")[0]
-  cim.InvokeMethod("RequestStateChange", guest, RequestedState=pywbem.Uint16(2))   # 2 starts it
+  for guest in cim.EnumerateInstances("{prefix}_ComputerSystem"):
+      if guest["EnabledState"] == 3:  # off: start it
+          cim.InvokeMethod("RequestStateChange", guest.path, RequestedState=pywbem.Uint16(2))
 Ctrl-C ends the server.
 """
