@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from libvirtcim.cim.objects import InstancePath
+from libvirtcim.cim.objects import Instance, InstancePath
 from libvirtcim.cim.schema import ClassInfo, PropertyInfo, Schema
 from libvirtcim.server.call import Answer, OperationCall, operation
 from libvirtcim.server.class_writer import ClassChoice
@@ -28,15 +28,7 @@ def associators(call: OperationCall) -> Answer:
     target = call["ObjectName"]
     if isinstance(target, ClassName):
         return _classes(call, associated_classes(call, target.name))
-    rows = call.broker.associators(
-        call.context,
-        call.here(target),
-        call["AssocClass"],
-        call["ResultClass"],
-        call["Role"],
-        call["ResultRole"],
-        call["PropertyList"],
-    )
+    rows = associated_instances(call, target)
     write, origin = call.writer.object_with_path, call["IncludeClassOrigin"]
     return Answer(write(row, origin) for row in rows)
 
@@ -46,6 +38,19 @@ def associator_names(call: OperationCall) -> Answer:
     if isinstance(target, ClassName):
         return _class_names(call, associated_classes(call, target.name))
     return Answer(map(call.writer.object_path, associated_paths(call, target)))
+
+
+def associated_instances(call: OperationCall, target: InstancePath) -> Iterator[Instance]:
+    """Associators of an instance, with the arguments of the call."""
+    return call.broker.associators(
+        call.context,
+        call.here(target),
+        call["AssocClass"],
+        call["ResultClass"],
+        call["Role"],
+        call["ResultRole"],
+        call["PropertyList"],
+    )
 
 
 def associated_paths(call: OperationCall, target: InstancePath) -> Iterator[InstancePath]:
@@ -64,13 +69,7 @@ def references(call: OperationCall) -> Answer:
     target = call["ObjectName"]
     if isinstance(target, ClassName):
         return _classes(call, referring_classes(call, target.name))
-    rows = call.broker.references(
-        call.context,
-        call.here(target),
-        call["ResultClass"],
-        call["Role"],
-        call["PropertyList"],
-    )
+    rows = referring_instances(call, target)
     write, origin = call.writer.object_with_path, call["IncludeClassOrigin"]
     return Answer(write(row, origin) for row in rows)
 
@@ -79,10 +78,21 @@ def reference_names(call: OperationCall) -> Answer:
     target = call["ObjectName"]
     if isinstance(target, ClassName):
         return _class_names(call, referring_classes(call, target.name))
-    paths = call.broker.reference_names(
+    return Answer(map(call.writer.object_path, referring_paths(call, target)))
+
+
+def referring_instances(call: OperationCall, target: InstancePath) -> Iterator[Instance]:
+    """References of an instance, with the arguments of the call."""
+    return call.broker.references(
+        call.context, call.here(target), call["ResultClass"], call["Role"], call["PropertyList"]
+    )
+
+
+def referring_paths(call: OperationCall, target: InstancePath) -> Iterator[InstancePath]:
+    """ReferenceNames of an instance, with the arguments of the call."""
+    return call.broker.reference_names(
         call.context, call.here(target), call["ResultClass"], call["Role"]
     )
-    return Answer(map(call.writer.object_path, paths))
 
 
 # --- on classes ------------------------------------------------------------------------------

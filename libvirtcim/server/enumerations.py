@@ -16,7 +16,10 @@ from libvirtcim.server.associations import (
     RESULT_CLASS,
     RESULT_ROLE,
     ROLE,
+    associated_instances,
     associated_paths,
+    referring_instances,
+    referring_paths,
 )
 from libvirtcim.server.call import Answer, OperationCall, operation
 from libvirtcim.server.instances import CLASS, DEEP, INSTANCE, ORIGIN, PROPERTIES
@@ -97,15 +100,7 @@ def open_enumerate_instance_paths(call: OperationCall) -> Answer:
 def open_associator_instances(call: OperationCall) -> Answer:
     timeout = call.enumerations.timeout(call["OperationTimeout"])
     _check_opening(call)
-    rows = call.broker.associators(
-        call.context,
-        call.here(call["InstanceName"]),
-        call["AssocClass"],
-        call["ResultClass"],
-        call["Role"],
-        call["ResultRole"],
-        call["PropertyList"],
-    )
+    rows = associated_instances(call, call["InstanceName"])
     write, origin = call.writer.instance_with_path, call["IncludeClassOrigin"]
     return _open(call, "instances", (write(row, origin) for row in rows), timeout)
 
@@ -120,13 +115,7 @@ def open_associator_instance_paths(call: OperationCall) -> Answer:
 def open_reference_instances(call: OperationCall) -> Answer:
     timeout = call.enumerations.timeout(call["OperationTimeout"])
     _check_opening(call)
-    rows = call.broker.references(
-        call.context,
-        call.here(call["InstanceName"]),
-        call["ResultClass"],
-        call["Role"],
-        call["PropertyList"],
-    )
+    rows = referring_instances(call, call["InstanceName"])
     write, origin = call.writer.instance_with_path, call["IncludeClassOrigin"]
     return _open(call, "instances", (write(row, origin) for row in rows), timeout)
 
@@ -134,9 +123,7 @@ def open_reference_instances(call: OperationCall) -> Answer:
 def open_reference_instance_paths(call: OperationCall) -> Answer:
     timeout = call.enumerations.timeout(call["OperationTimeout"])
     _check_opening(call)
-    paths = call.broker.reference_names(
-        call.context, call.here(call["InstanceName"]), call["ResultClass"], call["Role"]
-    )
+    paths = referring_paths(call, call["InstanceName"])
     return _open(call, "paths", map(call.writer.instance_path, paths), timeout)
 
 
