@@ -65,8 +65,7 @@ SYSTEM, VSSD, HOST = "ComputerSystem", "VirtualSystemSettingData", "HostSystem"
 
 def _needs(request: ProviderRequest, full: Needs, names: Needs = Needs.LIVE) -> Needs:
     """`full` where instances are wanted, `names` where only their names are."""
-    names_only = request.wanted is not None and not request.wanted
-    return names if names_only else full
+    return names if request.names_only else full
 
 
 def _guest(item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:

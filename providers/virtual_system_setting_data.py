@@ -159,7 +159,7 @@ class SettingDataProvider(FamilyProvider[GuestItem]):
 
     @staticmethod
     def _needs(request: ProviderRequest) -> Needs:
-        if request.wanted is not None and not request.wanted:
+        if request.names_only:
             return Needs.STATE
         return Needs.CONFIG | (Needs.AUTOSTART if request.wants("AutoStart") else Needs.STATE)
 

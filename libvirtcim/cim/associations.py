@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import Layout, ProviderRequest
 from libvirtcim.cim.schema import ClassInfo
+
+Find: TypeAlias = Callable[[str], ClassInfo | None]
+"""Looks a class up by its full name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def choose(
     cls: ClassInfo,
     source: ClassInfo,
     filters: Filter,
-    family: FamilyClasses,
+    find: Find,
 ) -> Handler | None:
     """The handler of `association` (its class `cls`) that serves a request from `source`."""
     if filters.assoc_class is not None and not cls.is_a(filters.assoc_class):
@@ -112,7 +115,7 @@ def choose(
             any(source.is_a(f"{prefix}_{base}") for base in handler.source)
             and _same(filters.role, handler.source_role)
             and _same(filters.result_role, handler.target_role)
-            and family.wanted(prefix, handler.target, filters.result_class)
+            and target_classes(find, prefix, handler, filters.result_class)
         ):
             return handler
     return None
@@ -122,34 +125,29 @@ def _same(asked: str | None, role: str) -> bool:
     return asked is None or asked.lower() == role.lower()
 
 
-class FamilyClasses:
-    """Looks classes of a namespace up by prefix and base name."""
-
-    def __init__(self, find: Callable[[str], ClassInfo | None]) -> None:
-        self._find = find
-
-    def wanted(self, prefix: str, bases: Iterable[str], result_class: str | None) -> frozenset[str]:
-        """The bases whose class exists for the family and is a `result_class` (None: any)."""
-        chosen = []
-        for base in bases:
-            cls = self._find(f"{prefix}_{base}")
-            if cls is not None and (result_class is None or cls.is_a(result_class)):
-                chosen.append(base)
-        return frozenset(chosen)
+def target_classes(
+    find: Find, prefix: str, handler: Handler, result_class: str | None
+) -> dict[str, ClassInfo]:
+    """Base name → class, of the handler's targets that the family has and that are a `result_class`."""
+    found = {base: find(f"{prefix}_{base}") for base in handler.target}
+    return {
+        base: cls
+        for base, cls in found.items()
+        if cls is not None and (result_class is None or cls.is_a(result_class))
+    }
 
 
 def walk(
     request: ProviderRequest,
     cls: ClassInfo,
     handler: Handler,
-    source: InstancePath,
-    item: Any,
-    wanted: frozenset[str],
-    layout_of: Callable[[str], Layout],
+    layouts: Mapping[str, Layout],
+    sources: Iterable[tuple[InstancePath, Any]],
 ) -> Iterator[Hit]:
-    """Every hit of one handler from one source item."""
-    base = source.classname.partition("_")[2]
-    for target in handler.resolve(request, base, item, wanted):
-        if target.base in wanted:
-            layout = layout_of(f"{request.prefix}_{target.base}")
-            yield Hit(cls, handler, source, layout, target.item)
+    """Every hit of one handler from source items; `layouts`: base name → layout of wanted targets."""
+    wanted = frozenset(layouts)
+    for source, item in sources:
+        base = source.classname.partition("_")[2]
+        for target in handler.resolve(request, base, item, wanted):
+            if target.base in wanted:
+                yield Hit(cls, handler, source, layouts[target.base], target.item)

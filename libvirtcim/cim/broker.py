@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from libvirtcim.cim import associations, values
-from libvirtcim.cim.associations import Association, FamilyClasses, Filter, Handler, Hit
+from libvirtcim.cim.associations import Association, Filter, Handler, Hit
 from libvirtcim.cim.errors import (
     Failed,
     InvalidClass,
@@ -249,38 +250,28 @@ class Broker:
         found: object | None = None
         names_only = properties is not None and not properties
         request = self._request(context, source, namespace, NAMES_ONLY if names_only else None)
-        family = FamilyClasses(lambda name: self.schema.find(namespace, name))
+        find = partial(self.schema.find, namespace)
         for classname, association in self._associations.items():
-            cls = self.schema.find(namespace, classname)
+            cls = find(classname)
             if cls is None:
                 continue
-            handler = associations.choose(association, cls, source, filters, family)
+            handler = associations.choose(association, cls, source, filters, find)
             if handler is None:
                 continue
             if found is None:
                 found = provider.find(replace(request, wanted=None), path)
                 built = self._layout(source, provider).path(found, namespace)
                 check_reference(built, path)
-            yield from self._walk(request, cls, handler, built, found, filters.result_class)
+            layouts = self._target_layouts(request, handler, filters.result_class)
+            yield from associations.walk(request, cls, handler, layouts, [(built, found)])
 
-    def _walk(
-        self,
-        request: ProviderRequest,
-        cls: ClassInfo,
-        handler: Handler,
-        source: InstancePath,
-        item: object,
-        result_class: str | None,
-    ) -> Iterator[Hit]:
-        namespace = request.namespace
-        family = FamilyClasses(lambda name: self.schema.find(namespace, name))
-        wanted = family.wanted(request.prefix, handler.target, result_class)
-
-        def layout_of(name: str) -> Layout:
-            target = self.schema.get(namespace, name)
-            return self._layout(target, self._provider(target))
-
-        return associations.walk(request, cls, handler, source, item, wanted, layout_of)
+    def _target_layouts(
+        self, request: ProviderRequest, handler: Handler, result_class: str | None
+    ) -> dict[str, Layout]:
+        """Base name → layout, of the handler's targets that are asked for."""
+        find = partial(self.schema.find, request.namespace)
+        classes = associations.target_classes(find, request.prefix, handler, result_class)
+        return {base: self._layout(cls, self._provider(cls)) for base, cls in classes.items()}
 
     def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
         for handler in association.handlers:
@@ -295,9 +286,11 @@ class Broker:
                     request.context, source, request.namespace, NAMES_ONLY, request.shared
                 )
                 layout = self._layout(source, provider)
-                for item in provider.items(asked):
-                    path = layout.path(item, request.namespace)
-                    yield from self._walk(asked, request.cls, handler, path, item, None)
+                sources = (
+                    (layout.path(item, request.namespace), item) for item in provider.items(asked)
+                )
+                layouts = self._target_layouts(asked, handler, None)
+                yield from associations.walk(asked, request.cls, handler, layouts, sources)
 
     def _get_reference(
         self, request: ProviderRequest, association: Association, path: InstancePath

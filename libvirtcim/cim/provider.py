@@ -35,6 +35,11 @@ class ProviderRequest:
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What providers keep for the rest of the operation; the same for all classes that it covers."""
 
+    @property
+    def names_only(self) -> bool:
+        """Whether nothing but the names of instances is asked for."""
+        return self.wanted is not None and not self.wanted
+
     def wants(self, *names: str) -> bool:
         """Whether any of the named properties will be shown."""
         return self.wanted is None or not self.wanted.isdisjoint(names)

@@ -75,8 +75,7 @@ class SettingProvider(FamilyProvider[DeviceItem]):
 
     def needs(self, request: ProviderRequest) -> Needs:
         """What must be known of a guest to answer the request."""
-        names_only = request.wanted is not None and not request.wanted
-        return Needs.LIVE if names_only else self._setting.needs
+        return Needs.LIVE if request.names_only else self._setting.needs
 
     def items(self, request: ProviderRequest) -> Iterable[DeviceItem]:
         """The settings of every guest, by guest, then in the order of its definition."""
