@@ -23,6 +23,6 @@ setup(
     package_data={
         "libvirtcim": ["py.typed", "data/*.xml"],
         "libvirtcim.cim": ["base_schema.json"],
-        "libvirtcim.cmpi": ["*.pyx", "*.c", "*.h", "*.map"],
+        "libvirtcim.cmpi": ["*.pyx", "*.pxi", "*.pxd", "*.c", "*.h", "*.map"],
     },
 )

@@ -58,6 +58,7 @@ def broker(hosts: Hosts, own: Iterable[InstanceProvider[Any]] = ()) -> Broker:
         schema(decl for part in parts for decl in part.declarations),
         [*_providers(parts), *own],
         [association for part in parts for association in part.associations],
+        [source for part in parts for source in part.indications],
     )
 
 

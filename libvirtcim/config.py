@@ -44,6 +44,9 @@ class General:
         SIDE_FILES,
         "Directory of libvirt-cim's per-guest files, read until taken over",
     )
+    indication_queue: int = _setting(
+        1000, "Most indications that wait for one receiver; then the oldest are dropped"
+    )
     log_level: str = _setting("info", "Least severity that is logged: debug, info, warning, error")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from libvirtcim.cim import errors as cim
 from libvirtcim.cim.associations import Association
 from libvirtcim.cim.declare import VIRT, ClassDecl, ProviderType, Registration
+from libvirtcim.cim.indications import IndicationSource
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
@@ -35,6 +36,7 @@ class Provided:
     declarations: Sequence[ClassDecl]
     providers: Sequence[InstanceProvider[Any]] = field(default_factory=tuple)
     associations: Sequence[Association] = field(default_factory=tuple)
+    indications: Sequence[IndicationSource] = field(default_factory=tuple)
 
 
 class HostReading:

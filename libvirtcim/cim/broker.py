@@ -21,6 +21,7 @@ from libvirtcim.cim.errors import (
     NotSupported,
     TypeMismatch,
 )
+from libvirtcim.cim.indications import Indications, IndicationSource
 from libvirtcim.cim.objects import (
     Given,
     GivenInstance,
@@ -50,8 +51,10 @@ class Broker:
         schema: Schema,
         providers: Iterable[InstanceProvider[object]],
         table: Iterable[Association] = (),
+        sources: Iterable[IndicationSource] = (),
     ) -> None:
         self.schema = schema
+        self.indications = Indications(schema, sources)
         self._providers = {
             name.lower(): provider for provider in providers for name in provider.classes
         }

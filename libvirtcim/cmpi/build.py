@@ -88,7 +88,11 @@ def build(
 def _adapter(objects: Path) -> Path:
     """The compiled adapter, made anew where its sources changed."""
     generated, compiled = objects / "adapter.c", objects / "adapter.o"
-    needs = [SOURCES / "adapter.pyx", SOURCES / "cmpi.h", SOURCES / "build.py"]
+    needs = [
+        *(path for pattern in ("*.pyx", "*.pxi", "*.pxd") for path in SOURCES.glob(pattern)),
+        SOURCES / "cmpi.h",
+        SOURCES / "build.py",
+    ]
     python = objects / "adapter.python"
     if _newer(compiled, needs) and python.exists() and python.read_text() == _libpython():
         return compiled

@@ -67,6 +67,8 @@ typedef enum {
 	CMPI_RC_ERR_NOT_SUPPORTED = 7,
 	CMPI_RC_ERR_NO_SUCH_PROPERTY = 12,
 	CMPI_RC_ERR_TYPE_MISMATCH = 13,
+	CMPI_RC_DO_NOT_UNLOAD = 50,
+	CMPI_RC_NEVER_UNLOAD = 51,
 	CMPI_RC_ERR_INVALID_HANDLE = 60,
 	CMPI_RC_ERR_INVALID_DATA_TYPE = 61
 } CMPIrc;
@@ -79,6 +81,7 @@ typedef struct CMPIInstance CMPIInstance;
 typedef struct CMPIArgs CMPIArgs;
 typedef struct CMPIContext CMPIContext;
 typedef struct CMPIResult CMPIResult;
+typedef struct CMPISelectExp CMPISelectExp;
 typedef struct CMPIBroker CMPIBroker;
 
 typedef struct {
@@ -249,6 +252,19 @@ struct CMPIResult {
 
 typedef struct {
 	int ftVersion;
+	CMPIStatus (*release)(CMPISelectExp *self);
+	CMPISelectExp *(*clone)(const CMPISelectExp *self, CMPIStatus *rc);
+	CMPIBoolean (*evaluate)(const CMPISelectExp *self, const CMPIInstance *instance, CMPIStatus *rc);
+	CMPIString *(*getString)(const CMPISelectExp *self, CMPIStatus *rc);
+} CMPISelectExpFT;
+
+struct CMPISelectExp {
+	void *hdl;
+	const CMPISelectExpFT *ft;
+};
+
+typedef struct {
+	int ftVersion;
 	CMPIInstance *(*newInstance)(const CMPIBroker *broker, const CMPIObjectPath *path, CMPIStatus *rc);
 	CMPIObjectPath *(*newObjectPath)(const CMPIBroker *broker, const char *ns, const char *classname, CMPIStatus *rc);
 	CMPIArgs *(*newArgs)(const CMPIBroker *broker, CMPIStatus *rc);
@@ -267,7 +283,9 @@ typedef struct {
 	CMPIContext *(*prepareAttachThread)(const CMPIBroker *broker, const CMPIContext *ctx);
 	CMPIStatus (*attachThread)(const CMPIBroker *broker, const CMPIContext *ctx);
 	CMPIStatus (*detachThread)(const CMPIBroker *broker, const CMPIContext *ctx);
-	CMPIUnused deliverIndication, enumerateInstanceNames, getInstance, createInstance, modifyInstance, deleteInstance,
+	CMPIStatus (*deliverIndication)(const CMPIBroker *broker, const CMPIContext *ctx, const char *ns,
+		const CMPIInstance *indication);
+	CMPIUnused enumerateInstanceNames, getInstance, createInstance, modifyInstance, deleteInstance,
 		execQuery, enumerateInstances, associators, associatorNames, references, referenceNames, invokeMethod,
 		setProperty, getProperty;
 } CMPIBrokerFT;
@@ -345,6 +363,29 @@ typedef struct {
 struct CMPIMethodMI {
 	void *hdl;
 	const CMPIMethodMIFT *ft;
+};
+
+/* mustPoll: the standard has a result before the expression, OpenPegasus and SFCB have none. */
+typedef struct {
+	int ftVersion;
+	int miVersion;
+	const char *miName;
+	CMPIStatus (*cleanup)(CMPIIndicationMI *mi, const CMPIContext *ctx, CMPIBoolean terminating);
+	CMPIStatus (*authorizeFilter)(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+		const char *classname, const CMPIObjectPath *path, const char *owner);
+	CMPIStatus (*mustPoll)(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+		const char *classname, const CMPIObjectPath *path);
+	CMPIStatus (*activateFilter)(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+		const char *classname, const CMPIObjectPath *path, CMPIBoolean first);
+	CMPIStatus (*deActivateFilter)(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+		const char *classname, const CMPIObjectPath *path, CMPIBoolean last);
+	CMPIStatus (*enableIndications)(CMPIIndicationMI *mi, const CMPIContext *ctx);
+	CMPIStatus (*disableIndications)(CMPIIndicationMI *mi, const CMPIContext *ctx);
+} CMPIIndicationMIFT;
+
+struct CMPIIndicationMI {
+	void *hdl;
+	const CMPIIndicationMIFT *ft;
 };
 
 _Static_assert(sizeof(CMPIStatus) == 2 * sizeof(void *), "CMPIStatus as in the CIM servers");

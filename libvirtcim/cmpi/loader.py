@@ -12,13 +12,16 @@ import logging
 import logging.handlers
 import re
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from libvirtcim import composition, config, inspect_host
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
+from libvirtcim.cim.indications import Indication
 from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
+from libvirtcim.cmpi.subscriptions import Subscriptions
 from libvirtcim.virt.host import Hosts
 
 _log = logging.getLogger(__name__)
@@ -41,6 +44,16 @@ class Service:
         _start_logging(chosen.general.log_level)
         self.hosts: Hosts = inspect_host.hosts(chosen)
         self.broker: Broker = composition.broker(self.hosts)
+        self._indication_queue = chosen.general.indication_queue
+
+    def subscriptions(self) -> Subscriptions:
+        """For one CIM server more that may subscribe to indications."""
+        return Subscriptions(self.broker.indications, self._indication_queue)
+
+    def close(self) -> None:
+        """Stops what watches, and closes the connections."""
+        self.broker.indications.close()
+        self.hosts.close()
 
     def enumerate_instances(
         self,
@@ -146,11 +159,32 @@ def close() -> None:
     if closing is None:
         return
     # a libvirtd that hangs must not hang the CIM server, which waits here
-    thread = threading.Thread(target=closing.hosts.close, name="libvirtcim-close", daemon=True)
+    thread = threading.Thread(target=closing.close, name="libvirtcim-close", daemon=True)
     thread.start()
     thread.join(CLOSE_SECONDS)
     if thread.is_alive():
         _log.warning("connections to libvirt are not closed after %s s", CLOSE_SECONDS)
+
+
+def ended(threads: Mapping[int, threading.Thread], number: int) -> bool:
+    """Whether the thread of that number, and any successor, ends within CLOSE_SECONDS."""
+    until = time.monotonic() + CLOSE_SECONDS
+    while (thread := threads.get(number)) is not None:
+        thread.join(max(0.0, until - time.monotonic()))
+        if thread.is_alive():
+            _log.warning("the CIM server doesn't take an indication for %s s", CLOSE_SECONDS)
+            return False
+    return True
+
+
+def undelivered(indication: Indication, code: int, message: str | None) -> None:
+    """An indication that the CIM server refused: nobody is subscribed any more, as a rule."""
+    _log.info(
+        "%s isn't delivered: code %s, %s",
+        indication.instance.cls.name,
+        code,
+        message or "no reason",
+    )
 
 
 def failure(error: BaseException) -> tuple[int, bytes]:

@@ -255,20 +255,27 @@ static struct mi *make(const CMPIBroker *broker, CMPIStatus *rc, const void *ft)
 	return made;
 }
 
-#define CLEANUP(Kind) \
+/* A CIM server that only saves memory is told to keep the plugin: connections, caches and what watches
+ * for indications would have to be made anew with the next request. */
+#define CLEANUP(Kind, before) \
 	static CMPIStatus cleanup_##Kind(Kind *mi, const CMPIContext *ctx, CMPIBoolean terminating) \
 	{ \
-		CMPIStatus ok = {CMPI_RC_OK, NULL}; \
+		CMPIStatus status = {CMPI_RC_OK, NULL}; \
 		(void)ctx; \
-		(void)terminating; \
+		if (!terminating) { \
+			status.rc = CMPI_RC_NEVER_UNLOAD; \
+			return status; \
+		} \
+		before; \
 		free(mi); \
 		libvirtcim_detach(); \
-		return ok; \
+		return status; \
 	}
 
-CLEANUP(CMPIInstanceMI)
-CLEANUP(CMPIAssociationMI)
-CLEANUP(CMPIMethodMI)
+CLEANUP(CMPIInstanceMI, )
+CLEANUP(CMPIAssociationMI, )
+CLEANUP(CMPIMethodMI, )
+CLEANUP(CMPIIndicationMI, libvirtcim_outlet_close(mi->hdl))
 
 static CMPIStatus exec_query(CMPIInstanceMI *mi, const CMPIContext *ctx, const CMPIResult *result,
 			     const CMPIObjectPath *path, const char *query, const char *language)
@@ -281,6 +288,35 @@ static CMPIStatus exec_query(CMPIInstanceMI *mi, const CMPIContext *ctx, const C
 	(void)query;
 	(void)language;
 	refuse(mi->hdl, &status, CMPI_RC_ERR_NOT_SUPPORTED, "Queries are not supported");
+	return status;
+}
+
+/* The CIM server has checked already who may subscribe to what. */
+static CMPIStatus authorize_filter(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+				   const char *classname, const CMPIObjectPath *path, const char *owner)
+{
+	CMPIStatus status = {CMPI_RC_OK, NULL};
+
+	(void)mi;
+	(void)ctx;
+	(void)filter;
+	(void)classname;
+	(void)path;
+	(void)owner;
+	return status;
+}
+
+/* Nothing here needs polling. CIM servers disagree about the arguments, so none is looked at. */
+static CMPIStatus must_poll(CMPIIndicationMI *mi, const CMPIContext *ctx, const CMPISelectExp *filter,
+			    const char *classname, const CMPIObjectPath *path)
+{
+	CMPIStatus status = {CMPI_RC_ERR_NOT_SUPPORTED, NULL};
+
+	(void)mi;
+	(void)ctx;
+	(void)filter;
+	(void)classname;
+	(void)path;
 	return status;
 }
 
@@ -297,6 +333,12 @@ static const CMPIAssociationMIFT association_ft = {
 
 static const CMPIMethodMIFT method_ft = {
 	MI_VERSION, MI_VERSION, "libvirtcim", cleanup_CMPIMethodMI, libvirtcim_invoke_method,
+};
+
+static const CMPIIndicationMIFT indication_ft = {
+	MI_VERSION, MI_VERSION, "libvirtcim", cleanup_CMPIIndicationMI, authorize_filter, must_poll,
+	libvirtcim_activate_filter, libvirtcim_deactivate_filter, libvirtcim_enable_indications,
+	libvirtcim_disable_indications,
 };
 
 EXPORTED CMPIInstanceMI *_Generic_Create_InstanceMI(const CMPIBroker *broker, const CMPIContext *ctx,
@@ -323,13 +365,19 @@ EXPORTED CMPIMethodMI *_Generic_Create_MethodMI(const CMPIBroker *broker, const 
 	return (CMPIMethodMI *)make(broker, rc, &method_ft);
 }
 
-/* Indications are not delivered through CMPI: said when asked, not promised and then withheld. */
 EXPORTED CMPIIndicationMI *_Generic_Create_IndicationMI(const CMPIBroker *broker, const CMPIContext *ctx,
 							const char *name, CMPIStatus *rc)
 {
+	char text[sizeof problem] = "";
+	struct mi *made = make(broker, rc, &indication_ft);
+
 	(void)ctx;
 	(void)name;
-	if (broker && broker->eft)
-		refuse(broker, rc, CMPI_RC_ERR_NOT_SUPPORTED, "libvirtcim delivers no indications through CMPI");
-	return NULL;
+	if (made && libvirtcim_outlet_open(broker, text, sizeof text) != 0) {
+		free(made);
+		made = NULL;
+		libvirtcim_detach();
+		refuse(broker, rc, CMPI_RC_ERR_FAILED, text);
+	}
+	return (CMPIIndicationMI *)made;
 }

@@ -34,6 +34,16 @@ class Answer:
     """Repetitions that were answered otherwise than the first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """Indications that the plugin has delivered, and how the host found its threads."""
+
+    indications: list[Any]
+    violations: list[str]
+    contexts: int
+    """Threads that are attached, or prepared to be."""
+
+
 class Host:
     """A host process with the plugin loaded."""
 
@@ -102,9 +112,25 @@ class Host:
         """Carries out one operation."""
         return self.together([request(op, path, **more)])[0]
 
-    def cleanup(self) -> None:
-        """Calls cleanup on all MIs, as a server does that unloads the plugin."""
-        self._exchange({"op": "cleanup"})
+    def cleanup(self, *, refusable: bool = False) -> list[int]:
+        """Calls cleanup on all MIs, as a server does that unloads the plugin; the codes.
+
+        `refusable`: as a server does that only wants to save memory.
+        """
+        found: list[int] = self._exchange({"op": "cleanup", "refusable": refusable or None})
+        return found
+
+    def indications(self, count: int, contexts: int = 1000, seconds: int = 10) -> Delivered:
+        """What was delivered since the last time.
+
+        Waits until there are `count` indications and at most `contexts` threads are attached.
+        """
+        wanted = {"op": "indications", "count": count, "contexts": contexts, "seconds": seconds}
+        return Delivered(*self._exchange(wanted))
+
+    def slow_delivery(self, millis: int) -> None:
+        """From now on, every delivery blocks for so long."""
+        self._exchange({"op": "slowDelivery", "millis": millis})
 
     def unload(self) -> None:
         """dlclose and dlopen."""

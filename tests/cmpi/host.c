@@ -249,8 +249,9 @@ static struct json *declared(struct json *cls, const char *property)
 
 /* --- a call and its objects ---------------------------------------------------------------------- */
 
-enum kind { STRING, ARRAY, DATETIME, PATH, INSTANCE, ARGS, CONTEXT, RESULT };
-static const char *const KINDS[] = {"string", "array", "datetime", "path", "instance", "args", "context", "result"};
+enum kind { STRING, ARRAY, DATETIME, PATH, INSTANCE, ARGS, CONTEXT, RESULT, FILTER };
+static const char *const KINDS[] = {"string", "array", "datetime", "path", "instance", "args", "context", "result",
+				    "filter"};
 
 struct slot {
 	char *name;
@@ -293,6 +294,7 @@ static const CMPIInstanceFT instance_ft;
 static const CMPIArgsFT args_ft;
 static const CMPIContextFT context_ft;
 static const CMPIResultFT result_ft;
+static const CMPISelectExpFT filter_ft;
 
 static void violation(const char *format, ...)
 {
@@ -330,7 +332,7 @@ static void set_rc(CMPIStatus *rc, CMPIrc code)
 static struct object *make(enum kind kind)
 {
 	static const void *const tables[] = {&string_ft, &array_ft, &datetime_ft, &path_ft, &instance_ft, &args_ft,
-					     &context_ft, &result_ft};
+					     &context_ft, &result_ft, &filter_ft};
 	struct object *made = need(calloc(1, sizeof *made));
 
 	if (!call) {
@@ -574,6 +576,7 @@ RELEASE_AND_CLONE(CMPIInstance, instance, INSTANCE)
 RELEASE_AND_CLONE(CMPIArgs, args, ARGS)
 RELEASE_AND_CLONE(CMPIContext, context, CONTEXT)
 RELEASE_AND_CLONE(CMPIResult, result, RESULT)
+RELEASE_AND_CLONE(CMPISelectExp, filter, FILTER)
 
 static char *string_chars(const CMPIString *self, CMPIStatus *rc)
 {
@@ -887,6 +890,21 @@ static CMPIStatus context_add(const CMPIContext *self, const char *name, const C
 static const CMPIContextFT context_ft = {1, context_release, context_clone, context_get, context_get_at, context_count,
 	context_add};
 
+static CMPIBoolean filter_evaluate(const CMPISelectExp *self, const CMPIInstance *instance, CMPIStatus *rc)
+{
+	alive(self, FILTER, rc);
+	return alive(instance, INSTANCE, NULL) != NULL;
+}
+
+static CMPIString *filter_string(const CMPISelectExp *self, CMPIStatus *rc)
+{
+	struct object *o = alive(self, FILTER, rc);
+
+	return o ? (CMPIString *)make_string(o->chars) : NULL;
+}
+
+static const CMPISelectExpFT filter_ft = {1, filter_release, filter_clone, filter_evaluate, filter_string};
+
 /* --- results ------------------------------------------------------------------------------------- */
 
 static void put_slots(struct text *t, struct object *o);
@@ -1009,17 +1027,23 @@ static void check_keys(struct object *path)
 		violation("a path of %s has no namespace", path->chars);
 }
 
-static CMPIStatus return_instance(const CMPIResult *self, const CMPIInstance *instance)
+static void check_instance(struct object *o)
 {
-	struct object *o = alive(instance, INSTANCE, NULL);
 	unsigned i;
 
-	if (!o || !may_return(self, 'i'))
-		return status(CMPI_RC_ERR_INVALID_HANDLE);
 	check_keys(o->path);
 	for (i = 0; i < o->count; i++)
 		if (!o->slots[i].set && !o->filter)
 			violation("property %s.%s stays at what the host preset", o->chars, o->slots[i].name);
+}
+
+static CMPIStatus return_instance(const CMPIResult *self, const CMPIInstance *instance)
+{
+	struct object *o = alive(instance, INSTANCE, NULL);
+
+	if (!o || !may_return(self, 'i'))
+		return status(CMPI_RC_ERR_INVALID_HANDLE);
+	check_instance(o);
 	put_instance(&call->results, o);
 	return status(CMPI_RC_OK);
 }
@@ -1161,22 +1185,136 @@ static CMPIDateTime *new_datetime_binary(const CMPIBroker *broker, CMPIUint64 ti
 static const CMPIBrokerEncFT enc_ft = {1, new_instance, new_path, new_args, new_string, new_array, new_datetime,
 	new_datetime_binary, new_datetime_from, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL};
 
-static CMPIContext *no_context(const CMPIBroker *broker, const CMPIContext *ctx)
+/* --- threads of the plugin's own ------------------------------------------------------------------ */
+
+/* A context for a thread: prepared in a call, attached once, gone when it is detached. */
+struct attachment {
+	struct object context; /* first: the plugin's CMPIContext is this */
+	const CMPIBroker *broker;
+	int attached;
+	struct call call;
+};
+
+static pthread_mutex_t delivery_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t delivery_changed = PTHREAD_COND_INITIALIZER;
+static struct text delivered, thread_violations;
+static int delivered_count, attachments, enabled;
+static long delivery_millis;
+
+static CMPIContext *prepare_thread(const CMPIBroker *broker, const CMPIContext *ctx)
 {
-	(void)broker;
-	(void)ctx;
-	return NULL;
+	struct attachment *made;
+
+	check_broker(broker);
+	if (!alive(ctx, CONTEXT, NULL))
+		return NULL;
+	made = need(calloc(1, sizeof *made));
+	made->context.hdl = made;
+	made->context.ft = &context_ft;
+	made->context.magic = MAGIC;
+	made->context.kind = CONTEXT;
+	made->context.given = 1;
+	made->broker = broker;
+	pthread_mutex_lock(&delivery_lock);
+	attachments++;
+	pthread_mutex_unlock(&delivery_lock);
+	return (CMPIContext *)made;
 }
 
-static CMPIStatus no_thread(const CMPIBroker *broker, const CMPIContext *ctx)
+static CMPIStatus attach_thread(const CMPIBroker *broker, const CMPIContext *ctx)
 {
-	(void)broker;
-	(void)ctx;
-	return status(CMPI_RC_ERR_NOT_SUPPORTED);
+	struct attachment *a = (struct attachment *)ctx;
+
+	if (call || !a || a->context.magic != MAGIC || a->attached || a->broker != broker) {
+		fprintf(stderr, "host: a thread is attached with a context that isn't prepared for it\n");
+		abort();
+	}
+	a->attached = 1;
+	a->context.owner = pthread_self();
+	a->call.broker = broker;
+	call = &a->call;
+	return status(CMPI_RC_OK);
+}
+
+static CMPIStatus detach_thread(const CMPIBroker *broker, const CMPIContext *ctx)
+{
+	struct attachment *a = (struct attachment *)ctx;
+
+	if (!a || call != &a->call || a->broker != broker) {
+		fprintf(stderr, "host: a thread is detached that isn't attached like this\n");
+		abort();
+	}
+	pthread_mutex_lock(&delivery_lock);
+	if (call->violations.used)
+		put(&thread_violations, "%s%s", thread_violations.used ? "," : "", call->violations.chars);
+	attachments--;
+	pthread_cond_broadcast(&delivery_changed);
+	pthread_mutex_unlock(&delivery_lock);
+	end_call(call);
+	call = NULL;
+	memset(a, 0xDD, sizeof *a);
+	free(a);
+	return status(CMPI_RC_OK);
+}
+
+static void sleep_millis(long millis)
+{
+	struct timespec time = {millis / 1000, millis % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+static CMPIStatus deliver(const CMPIBroker *broker, const CMPIContext *ctx, const char *ns,
+			  const CMPIInstance *indication)
+{
+	struct object *o = alive(indication, INSTANCE, NULL);
+	struct text shown = {0};
+	int taken;
+
+	check_broker(broker);
+	if (!alive(ctx, CONTEXT, NULL) || !o)
+		return status(CMPI_RC_ERR_INVALID_HANDLE);
+	check_instance(o);
+	if (!ns || !o->path->ns || strcmp(ns, o->path->ns))
+		violation("an indication is delivered into another namespace than its own");
+	put_instance(&shown, o);
+	pthread_mutex_lock(&delivery_lock);
+	taken = enabled;
+	if (taken) {
+		put(&delivered, "%s%s", delivered_count++ ? "," : "", shown.chars);
+		pthread_cond_broadcast(&delivery_changed);
+	}
+	pthread_mutex_unlock(&delivery_lock);
+	free(shown.chars);
+	sleep_millis(delivery_millis);
+	return status(taken ? CMPI_RC_OK : CMPI_RC_ERR_FAILED); /* as OpenPegasus does */
+}
+
+/* Prints [indications, violations of the threads, contexts in use] once there are `count` indications and
+ * no more than `contexts` contexts in use, or `seconds` have passed. */
+static void show_delivered(long count, long contexts, long seconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += seconds;
+	pthread_mutex_lock(&delivery_lock);
+	while (delivered_count < count || attachments > contexts)
+		if (pthread_cond_timedwait(&delivery_changed, &delivery_lock, &until))
+			break;
+	printf("[[%s],[%s],%d]\n", delivered.chars ? delivered.chars : "",
+	       thread_violations.chars ? thread_violations.chars : "", attachments);
+	free(delivered.chars);
+	free(thread_violations.chars);
+	memset(&delivered, 0, sizeof delivered);
+	memset(&thread_violations, 0, sizeof thread_violations);
+	delivered_count = 0;
+	pthread_mutex_unlock(&delivery_lock);
 }
 
 static const CMPIBrokerFT broker_ft = {.brokerCapabilities = 0x1bf, .brokerVersion = 0, .brokerName = "strict host",
-	.prepareAttachThread = no_context, .attachThread = no_thread, .detachThread = no_thread};
+	.prepareAttachThread = prepare_thread, .attachThread = attach_thread, .detachThread = detach_thread,
+	.deliverIndication = deliver};
 
 /* OpenPegasus has one broker for each provider. */
 static const CMPIBroker brokers[4] = {
@@ -1331,6 +1469,28 @@ static double micros(void)
 	return now.tv_sec * 1e6 + now.tv_nsec / 1e3;
 }
 
+static CMPIStatus perform_indication(CMPIIndicationMI *mi, const char *op, const CMPIContext *ctx,
+				     const CMPISelectExp *filter, const CMPIObjectPath *path)
+{
+	const CMPIIndicationMIFT *ft = mi->ft;
+	const char *classname = path ? ((struct object *)path)->chars : NULL;
+	int enabling = !strcmp(op, "enableIndications");
+
+	if (!strcmp(op, "authorizeFilter"))
+		return ft->authorizeFilter(mi, ctx, filter, classname, path, "owner");
+	if (!strcmp(op, "mustPoll"))
+		return ft->mustPoll(mi, ctx, filter, classname, path);
+	/* first and last as little to be relied on as with SFCB */
+	if (!strcmp(op, "activateFilter"))
+		return ft->activateFilter(mi, ctx, filter, classname, path, 1);
+	if (!strcmp(op, "deActivateFilter"))
+		return ft->deActivateFilter(mi, ctx, filter, classname, path, 1);
+	pthread_mutex_lock(&delivery_lock);
+	enabled = enabling;
+	pthread_mutex_unlock(&delivery_lock);
+	return enabling ? ft->enableIndications(mi, ctx) : ft->disableIndications(mi, ctx);
+}
+
 /* Carries out one operation; the answer's text is the caller's. */
 static char *perform(struct json *r, double *took)
 {
@@ -1341,7 +1501,9 @@ static char *perform(struct json *r, double *took)
 		{"factory", 0, 0}, {"enumerateInstanceNames", 0, 'p'}, {"enumerateInstances", 0, 'i'},
 		{"getInstance", 0, 'i'}, {"createInstance", 0, 'p'}, {"modifyInstance", 0, 0}, {"deleteInstance", 0, 0},
 		{"execQuery", 0, 0}, {"associators", 1, 'i'}, {"associatorNames", 1, 'p'}, {"references", 1, 'i'},
-		{"referenceNames", 1, 'p'}, {"invokeMethod", 2, 'd'},
+		{"referenceNames", 1, 'p'}, {"invokeMethod", 2, 'd'}, {"authorizeFilter", 3, 0}, {"mustPoll", 3, 0},
+		{"activateFilter", 3, 0}, {"deActivateFilter", 3, 0}, {"enableIndications", 3, 0},
+		{"disableIndications", 3, 0},
 	};
 	struct call mine = {0};
 	struct text answer = {0};
@@ -1349,7 +1511,7 @@ static char *perform(struct json *r, double *took)
 	const char *op = string(r, "op"), *user = string(r, "user"), **names = names_from(member(r, "properties"));
 	const char *ac = string(r, "assocClass"), *rcl = string(r, "resultClass"), *role = string(r, "role"),
 		   *rrole = string(r, "resultRole");
-	struct object *ctx, *result, *path = NULL, *in, *out;
+	struct object *ctx, *result, *path = NULL, *in, *out, *filter;
 	CMPIData instance = {0};
 	double began;
 	void *mi;
@@ -1372,6 +1534,9 @@ static char *perform(struct json *r, double *took)
 	in = make(ARGS);
 	out = make(ARGS);
 	in->given = out->given = 1;
+	filter = make(FILTER);
+	filter->given = 1;
+	filter->chars = need(strdup(string(r, "filter") ? string(r, "filter") : ""));
 	data_from(&slot_named(ctx, "CMPIPrincipal", 1)->data, CMPI_string, member(r, "user"));
 	(void)user;
 	if (member(r, "path"))
@@ -1404,7 +1569,9 @@ static char *perform(struct json *r, double *took)
 		case 11: rc = CALL(Association, referenceNames, rcl, role); break;
 		case 12: rc = CALL(Method, invokeMethod, string(r, "method"), (CMPIArgs *)in, (CMPIArgs *)out); break;
 		}
-		if (rc.rc == CMPI_RC_OK && !mine.done)
+		if (kind == 3 && at)
+			rc = perform_indication(mi, op, (CMPIContext *)ctx, (CMPISelectExp *)filter, (CMPIObjectPath *)path);
+		else if (rc.rc == CMPI_RC_OK && !mine.done)
 			violation("success without the end of the answer");
 	}
 	*took = micros() - began;
@@ -1479,21 +1646,28 @@ static void run(struct json *first)
 	free(jobs);
 }
 
-static void cleanup(void)
+/* Cleans up all MIs and prints the codes; one that is refused stays. */
+static void cleanup(int terminating)
 {
 	struct call mine = {0};
 	int i;
 
+	printf("[");
 	for (i = 0; i < 4; i++) {
+		CMPIInstanceMI *mi = mis[i]; /* cleanup is the first function of every table */
+		CMPIStatus rc = {CMPI_RC_OK, NULL};
+
 		call = &mine;
 		mine.broker = &brokers[i];
-		if (mis[i]) { /* cleanup is the first function of every table */
-			CMPIInstanceMI *mi = mis[i];
-
-			mi->ft->cleanup(mi, (CMPIContext *)make(CONTEXT), 1);
+		if (mi)
+			rc = mi->ft->cleanup(mi, (CMPIContext *)make(CONTEXT), terminating);
+		if (rc.rc != CMPI_RC_DO_NOT_UNLOAD && rc.rc != CMPI_RC_NEVER_UNLOAD)
 			mis[i] = NULL;
-		}
+		else if (terminating)
+			fprintf(stderr, "host: a cleanup that can't be refused is refused\n");
+		printf("%s%d", i ? "," : "", rc.rc);
 	}
+	printf("]\n");
 	end_call(&mine);
 	call = NULL;
 }
@@ -1519,7 +1693,11 @@ int main(int argc, char **argv)
 			r = NULL;
 			printf("[]\n");
 		} else if (!strcmp(op, "cleanup")) {
-			cleanup();
+			cleanup(member(r, "refusable") == NULL);
+		} else if (!strcmp(op, "indications")) {
+			show_delivered(number(r, "count", 0), number(r, "contexts", 1000), number(r, "seconds", 10));
+		} else if (!strcmp(op, "slowDelivery")) {
+			delivery_millis = number(r, "millis", 0);
 			printf("[]\n");
 		} else if (!strcmp(op, "unload")) {
 			printf("[%d]\n", dlclose(library));

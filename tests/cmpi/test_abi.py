@@ -22,7 +22,8 @@ CONSTANTS = {
     "CMPI_instance": 0x1000, "CMPI_ref": 0x1100, "CMPI_args": 0x1200, "CMPI_string": 0x1600,
     "CMPI_chars": 0x1700, "CMPI_dateTime": 0x1800, "CMPI_ARRAY": 0x2000,
     "CMPI_goodValue": 0, "CMPI_nullValue": 0x100, "CMPI_keyValue": 0x200, "CMPI_notFound": 0x400,
-    "CMPI_badValue": 0x8000, "CMPI_RC_ERR_INVALID_DATA_TYPE": 61, "CMPI_RC_ERR_INVALID_HANDLE": 60,
+    "CMPI_badValue": 0x8000, "CMPI_RC_DO_NOT_UNLOAD": 50, "CMPI_RC_NEVER_UNLOAD": 51,
+    "CMPI_RC_ERR_INVALID_DATA_TYPE": 61, "CMPI_RC_ERR_INVALID_HANDLE": 60,
 }  # fmt: skip
 
 SLOTS = {
@@ -40,6 +41,11 @@ SLOTS = {
     # in these the three members before the functions take two words
     "CMPIInstanceMIFT.cleanup": 2, "CMPIInstanceMIFT.execQuery": 9, "CMPIInstanceMIFT.getInstance": 5,
     "CMPIAssociationMIFT.referenceNames": 6, "CMPIMethodMIFT.invokeMethod": 3,
+    "CMPIIndicationMIFT.authorizeFilter": 3, "CMPIIndicationMIFT.mustPoll": 4,
+    "CMPIIndicationMIFT.activateFilter": 5, "CMPIIndicationMIFT.deActivateFilter": 6,
+    "CMPIIndicationMIFT.enableIndications": 7, "CMPIIndicationMIFT.disableIndications": 8,
+    "CMPIBrokerFT.prepareAttachThread": 2, "CMPIBrokerFT.attachThread": 3, "CMPIBrokerFT.detachThread": 4,
+    "CMPIBrokerFT.deliverIndication": 5, "CMPISelectExpFT.getString": 4,
 }  # fmt: skip
 """Place of a member in its table, in words from the start."""
 

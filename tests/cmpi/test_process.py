@@ -26,6 +26,7 @@ pytestmark = pytest.mark.xdist_group("cmpi")
 
 GUESTS = InstancePath("KVM_ComputerSystem", (), "root/virt")
 CONTEXT = RequestContext()
+NEVER_UNLOAD = 51
 MAX_START_SECONDS = 10.0
 """Generous: about 0.4 s on a quiet machine."""
 
@@ -163,10 +164,14 @@ def test_cleanup_and_again(start: Start) -> None:
     assert host.end()[0] == 0
 
 
-def test_indications_are_refused(host: Host) -> None:
-    answer = host.call("factory", kind=3)
-    assert answer.rc == 7 and not answer.violations
-    assert answer.message == "libvirtcim delivers no indications through CMPI"
+def test_unloading_to_save_memory_is_refused(start: Start) -> None:
+    """It would cost the connections and caches; only what is meant to end the plugin does."""
+    host = start()
+    for kind in range(4):
+        fine(host.call("factory", kind=kind))
+    assert host.cleanup(refusable=True) == [NEVER_UNLOAD] * 4
+    fine(host.call("enumerateInstances", GUESTS))
+    assert host.cleanup() == [0] * 4
 
 
 def test_without_its_modules(
@@ -240,8 +245,7 @@ def test_closing_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     forever = threading.Event()
 
     class Hanging:
-        class hosts:  # noqa: N801
-            close = staticmethod(forever.wait)
+        close = staticmethod(forever.wait)
 
     monkeypatch.setattr(loader, "CLOSE_SECONDS", 0.05)
     monkeypatch.setattr(loader, "_service", Hanging)
