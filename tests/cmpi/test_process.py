@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -79,6 +80,16 @@ def test_start(start: Start, record_property: Callable[[str, object], None]) -> 
     )
     record_property("first_factory_ms", first.micros / 1000)
     assert first.micros < MAX_START_SECONDS * 1e6
+
+
+def test_no_http_server_is_loaded() -> None:
+    """It would double the time to the first answer, and the memory."""
+    code = "import libvirtcim.cmpi.loader, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-I", "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "libvirtcim.composition" in loaded
+    assert not {"aiohttp", "asyncio", "pywbem"} & set(loaded)
 
 
 def test_the_first_requests_come_at_once(start: Start) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from libvirtcim.server import CIMServer, ServerSettings
+from libvirtcim.server.http import CIMServer
+from libvirtcim.server.settings import ServerSettings
 from tests.server.memory import MemoryBroker, filled
 from tests.server.wire import Client
 

@@ -17,8 +17,9 @@ import pytest
 import pywbem
 from passlib.hash import apr_md5_crypt, bcrypt, sha512_crypt
 
-from libvirtcim.server import CIMServer, ExposureError, ServerSettings
-from libvirtcim.server.auth import check_exposure, is_loopback, parse_basic
+from libvirtcim.server.auth import ExposureError, check_exposure, is_loopback, parse_basic
+from libvirtcim.server.http import CIMServer
+from libvirtcim.server.settings import ServerSettings
 from tests.server.conftest import Serve
 from tests.server.memory import VIRT, filled
 from tests.server.wire import HEADERS, Client, Connection, cls, http, intrinsic

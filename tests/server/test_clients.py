@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import pywbem
 
-from libvirtcim.server import CIMServer, ServerSettings
+from libvirtcim.server.http import CIMServer
+from libvirtcim.server.settings import ServerSettings
 from tests.server.memory import INTEROP, QUALIFIER_TYPES, SCALAR_TYPES, VIRT, MemoryBroker, filled
 
 WBEMCLI = shutil.which("wbemcli")

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libvirtcim.cim.objects import RequestContext
-from libvirtcim.server import CIMServer, ServerSettings
+from libvirtcim.server.http import CIMServer
 from libvirtcim.server.service import Service
+from libvirtcim.server.settings import ServerSettings
 from tests.server.memory import filled
 from tests.server.wire import HEADERS, Client, Connection, cls, extrinsic, http, inst, intrinsic
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from libvirtcim.server import CIMServer, ServerSettings
+from libvirtcim.server.http import CIMServer
+from libvirtcim.server.settings import ServerSettings
 from libvirtcim.server.workers import WorkerPool
 from tests.server.memory import filled
 from tests.server.wire import Client, Connection, cls, extrinsic, http, inst, intrinsic
@@ -25,7 +26,8 @@ ROOT = Path(__file__).parents[2]
 LOOPBACK = ServerSettings(listen=(("127.0.0.1", 0),))
 
 SCRIPT = """
-from libvirtcim.server import CIMServer, ServerSettings
+from libvirtcim.server.http import CIMServer
+from libvirtcim.server.settings import ServerSettings
 from tests.server.memory import filled
 server = CIMServer(filled(), ServerSettings(listen=(("127.0.0.1", 0),)))
 server.start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from libvirtcim.server import ServerSettings
+from libvirtcim.server.settings import ServerSettings
 from tests.server.conftest import Serve
 from tests.server.wire import (
     HEADERS,
