@@ -12,6 +12,7 @@ cdef extern from "cmpi.h":
     ctypedef unsigned int CMPICount
     ctypedef unsigned char CMPIBoolean
     ctypedef int CMPIrc
+    CMPIrc CMPI_RC_ERR_NO_SUCH_PROPERTY
     CMPIType CMPI_null, CMPI_boolean, CMPI_char16, CMPI_real32, CMPI_real64
     CMPIType CMPI_uint8, CMPI_uint16, CMPI_uint32, CMPI_uint64
     CMPIType CMPI_sint8, CMPI_sint16, CMPI_sint32, CMPI_sint64

@@ -142,8 +142,11 @@ cdef object path_of(const CMPIObjectPath* path):
     for i in range(size):
         name = NULL
         data = path.ft.getKeyAt(path, i, &name, &rc)
+        # OpenPegasus gives a class path all key names without values, and says that it has none such
+        if rc.rc == CMPI_RC_ERR_NO_SUCH_PROPERTY:
+            rc.rc = 0
+            continue
         check(rc, "a key of a path")
-        # OpenPegasus gives a class path all key names, without type and value
         if not missing(&data):
             keys.append((text_of(name) or "", value_of(&data)))
     return InstancePath(classname, tuple(keys), namespace)

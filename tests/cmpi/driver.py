@@ -160,7 +160,7 @@ def _sent_key(value: Any) -> tuple[str, Any]:
         return "boolean", value
     if isinstance(value, int):
         return ("uint64" if value >= 0 else "sint64"), value
-    return "string", value
+    return ("null" if value is None else "string"), value
 
 
 def type_name(prop: Any) -> str:

@@ -715,7 +715,11 @@ static CMPIData path_get(const CMPIObjectPath *self, const char *name, CMPIStatu
 
 static CMPIData path_get_at(const CMPIObjectPath *self, CMPICount index, CMPIString **name, CMPIStatus *rc)
 {
-	return get_slot_at(alive(self, PATH, rc), index, name, rc);
+	CMPIData found = get_slot_at(alive(self, PATH, rc), index, name, rc);
+
+	if (found.state & CMPI_notFound) /* as OpenPegasus does for the keys of a class path */
+		set_rc(rc, CMPI_RC_ERR_NO_SUCH_PROPERTY);
+	return found;
 }
 
 static CMPICount path_count(const CMPIObjectPath *self, CMPIStatus *rc)

@@ -11,7 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -153,6 +156,20 @@ def test_nothing_grows(start: Start, broker: Broker) -> None:
     )
     assert grown < 4096
     assert descriptors(host) <= files
+
+
+def test_class_paths_may_name_keys_without_values(host: Host) -> None:
+    """OpenPegasus sends them with what is asked of a class."""
+    keys: Any = (("CreationClassName", None), ("Name", None))
+    path = InstancePath(GUESTS.classname, keys, GUESTS.namespace)
+    sent = {"class": path.classname, "properties": [["Name", "string", "x"]]}
+    for op, more in (
+        ("createInstance", {"instance": sent}),
+        ("invokeMethod", {"method": "Bogus", "args": []}),
+    ):
+        expected = host.call(op, GUESTS, **more)
+        assert host.call(op, path, **more) == replace(expected, micros=ANY)
+    assert len(fine(host.call("enumerateInstances", path)).results) == 3
 
 
 def test_signals_stay_the_servers(start: Start) -> None:
