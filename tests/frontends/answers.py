@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Answers in one form, whatever front end they come from.
+
+Paths and instances are those of `tests.cmpi.driver`: names as they are spelled, CIM types, values,
+NULLs as None; a method's answer is its return value and its output parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from libvirtcim.cim.objects import Instance
+from tests.cmpi.driver import Expected
+
+RETURN = ""
+"""The name under which a method's return value stands among its output parameters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Like:
+    """A text that is only described."""
+
+    pattern: str
+    """A regular expression for the whole of it."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and re.fullmatch(self.pattern, other, re.DOTALL) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A CIM status with its message, and what was returned, in any order."""
+
+    status: int = 0
+    message: str | Like | None = None
+    items: tuple[Any, ...] = ()
+
+    def with_items(self, items: Iterable[Any]) -> Answer:
+        """The same answer with other items."""
+        return replace(self, items=tuple(items))
+
+
+class Normal(Expected):
+    """The broker's answers in this form."""
+
+    def shown(self, row: Instance) -> Any:
+        """An instance with the properties that the broker shows, NULL ones too."""
+        assert row.path is not None
+        namespace = row.path.namespace or ""
+        slots = [
+            self._slot(row.cls.by_name[name.lower()], value, namespace)
+            for name, value in row.items()
+        ]
+        return {"path": self.path(row.path), "properties": slots}
+
+
+def unlike(found: Answer, expected: Answer) -> str:
+    """What is different between two answers, in words; "" for nothing."""
+    if (found.status, found.message) != (expected.status, expected.message):
+        return f"{found.status} {found.message!r}, not {expected.status} {expected.message!r}"
+    here, there = _texts(found), _texts(expected)
+    surplus, missing = here - there, there - here
+    if not surplus and not missing:
+        return ""
+    return (
+        f"{missing.total()} missing, {surplus.total()} too many:"
+        f"\n  expected {min(missing, default='-')}\n  found    {min(surplus, default='-')}"
+    )
+
+
+def _texts(answer: Answer) -> Counter[str]:
+    return Counter(json.dumps(item, sort_keys=True) for item in answer.items)
