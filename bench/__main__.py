@@ -13,9 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench import aims, guests, report, scenario
+from bench.cmpi import compare
+from bench.cmpi import report as cmpi_report
+from libvirtcim.cmpi import build
 from tests.hypervisor import PrivateLibvirtd, why_not
 
-SCENARIOS = ("libvirtd", "test")
+SCENARIOS = ("libvirtd", "test", "cmpi")
 
 _DESCRIPTION = """\
 Measures libvirtcim against libvirt itself.
@@ -23,8 +26,9 @@ Measures libvirtcim against libvirt itself.
 scenarios:
   libvirtd  QEMU guests that are defined and off, behind a libvirtd of their own (needs root)
   test      guests of libvirt's test driver, which runs inside the process: what libvirtcim alone costs
+  cmpi      the CMPI plugin against a provider in plain C, in the CMPI host of the tests
 
-columns:
+columns of the first two:
   COLD        request to answer in process, the host freshly connected, nothing parsed
   WARM        the same again
   HTTP        round trip of a bare client to a server in a process of its own, warm
@@ -34,7 +38,7 @@ columns:
 """
 _EPILOG = """\
 examples:
-  python -m bench                               both scenarios, about two minutes
+  python -m bench                               all scenarios, about two minutes
   python -m bench test --test-guests 10000 -n 3
   python -m bench --json result.json            the numbers for a program too
 
@@ -50,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("scenario", nargs="*", metavar="SCENARIO", help="libvirtd, test (default: both)")
+    add("scenario", nargs="*", metavar="SCENARIO", help="libvirtd, test, cmpi (default: all)")
     add("--libvirtd-guests", type=int, default=500, metavar="N", help="(default: %(default)s)")
     add("--test-guests", type=int, default=1000, metavar="N", help="(default: %(default)s)")
     add("-n", "--repetitions", type=int, default=5, metavar="N", help="(default: %(default)s)")
@@ -87,6 +91,30 @@ def _hypervisor(name: str, count: int, progress: guests.Progress) -> Iterator[st
             yield box.qemu_uri
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Report:
+    """What one scenario came to."""
+
+    tables: list[str]
+    verdicts: list[aims.Verdict]
+    result: scenario.Result | compare.Result
+
+
+def _measure(name: str, options: argparse.Namespace, progress: _Progress) -> _Report | str:
+    """Runs a scenario; a text is the reason why it can't be run here."""
+    if name == "cmpi":
+        if (lacking := build.missing()) is not None:
+            return lacking
+        plugin = compare.measure(options.repetitions, progress)
+        return _Report([*cmpi_report.tables(plugin)], cmpi_report.verdicts(plugin), plugin)
+    if name == "libvirtd" and (reason := why_not()):
+        return reason
+    count = options.libvirtd_guests if name == "libvirtd" else options.test_guests
+    with _hypervisor(name, count, progress) as uri:
+        found = scenario.measure(name, uri, count, options.repetitions, progress)
+    return _Report([*report.tables(found)], aims.verdicts(found), found)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures the chosen scenarios and prints a report on each."""
     parser = _parser()
@@ -94,28 +122,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen: list[str] = options.scenario or list(SCENARIOS)
     if unknown := set(chosen) - set(SCENARIOS):
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    counts = {"libvirtd": options.libvirtd_guests, "test": options.test_guests}
-    if min(*counts.values(), options.repetitions) < 1:
+    if min(options.libvirtd_guests, options.test_guests, options.repetitions) < 1:
         parser.error("counts must be positive")
     progress = _Progress()
-    results = []
+    reports: dict[str, _Report] = {}
     for name in chosen:
-        if name == "libvirtd" and (reason := why_not()):
-            print(f"SKIPPED: scenario libvirtd: {reason}\n", flush=True)
-            continue
-        with _hypervisor(name, counts[name], progress) as uri:
-            found = scenario.measure(name, uri, counts[name], options.repetitions, progress)
+        found = _measure(name, options, progress)
         progress.clear()
-        print("\n\n".join(report.tables(found)), end="\n\n", flush=True)
-        results.append(found)
-    verdicts = {found.scenario: aims.verdicts(found) for found in results}
+        if isinstance(found, str):
+            print(f"SKIPPED: scenario {name}: {found}\n", flush=True)
+            continue
+        reports[name] = found
+        print("\n\n".join(found.tables), end="\n\n", flush=True)
     if options.json:
         content = [
-            {**dataclasses.asdict(r), "aims": [dataclasses.asdict(v) for v in verdicts[r.scenario]]}
-            for r in results
+            {
+                "scenario": name,
+                **dataclasses.asdict(made.result),
+                "aims": [dataclasses.asdict(verdict) for verdict in made.verdicts],
+            }
+            for name, made in reports.items()
         ]
         options.json.write_text(json.dumps(content, indent=2) + "\n")
-    missed = any(not verdict.met for found in verdicts.values() for verdict in found)
+    missed = any(not verdict.met for made in reports.values() for verdict in made.verdicts)
     return int(options.strict and missed)
 
 

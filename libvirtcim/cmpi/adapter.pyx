@@ -112,18 +112,23 @@ cdef object service():
 
 # --- statuses ----------------------------------------------------------------------------------
 
-cdef int check(CMPIStatus status, str what) except -1:
-    """Raises Failed where the CIM server refused something."""
+cdef inline int check(CMPIStatus status, str what, object name=None) except -1:
+    """Raises Failed where the CIM server refused something: `what`, of that name."""
     if status.rc != 0:
-        raise Failed(f"The CIM server refused {what} (code {status.rc}): {text_of(status.msg) or ''}")
+        refused(status, what, name)
     return 0
 
 
-cdef int check_made(const void* made, CMPIStatus status, str what) except -1:
-    check(status, what)
+cdef inline int check_made(const void* made, CMPIStatus status, str what, object name=None) except -1:
+    check(status, what, name)
     if made is NULL:
-        raise Failed(f"The CIM server made nothing of {what}")
+        raise Failed(f"The CIM server made nothing of {what} {name or ''}".rstrip())
     return 0
+
+
+cdef int refused(CMPIStatus status, str what, object name) except -1:
+    whole = what if name is None else f"{what} {name}"
+    raise Failed(f"The CIM server refused {whole} (code {status.rc}): {text_of(status.msg) or ''}")
 
 
 cdef CMPIStatus failure(const CMPIBroker* broker, object error) noexcept:

@@ -204,7 +204,7 @@ cdef int send_method_result(
             raise Failed(f"{declared.name}.{parameter.name}: {error}") from None
         check(
             out.ft.addArg(out, sendable(parameter.name), made.pointer, made.type),
-            f"output parameter {parameter.name}",
+            "output parameter", parameter.name,
         )
         discard(&made)
     if value is not None:

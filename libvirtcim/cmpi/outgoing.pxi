@@ -158,7 +158,7 @@ cdef CMPIDateTime* make_datetime(const CMPIBroker* broker, object value) except 
     cdef CMPIDateTime* made
     rc.rc, rc.msg = 0, NULL
     made = broker.eft.newDateTimeFromChars(broker, sendable(value), &rc)
-    check_made(made, rc, f"the datetime {value}")
+    check_made(made, rc, "the datetime", value)
     return made
 
 
@@ -202,7 +202,7 @@ cdef CMPIObjectPath* make_path(const CMPIBroker* broker, object path, str namesp
     plan = plan_named(path.classname, where)
     rc.rc, rc.msg = 0, NULL
     made = broker.eft.newObjectPath(broker, sendable(where), <const char*>plan.classname, &rc)
-    check_made(made, rc, f"a path of {path.classname}")
+    check_made(made, rc, "a path of", path.classname)
     for name, value in path.keys:
         if value is None:
             raise Failed(f"{path.classname}.{name}: a key has no value")
@@ -215,7 +215,7 @@ cdef CMPIObjectPath* make_path(const CMPIBroker* broker, object path, str namesp
             convert(broker, &key, value, kind, where)
         except (TypeError, ValueError, OverflowError) as error:
             raise Failed(f"{path.classname}.{name}: {error}") from None
-        check(made.ft.addKey(made, sendable(name), key.pointer, key.type), f"key {name}")
+        check(made.ft.addKey(made, sendable(name), key.pointer, key.type), "key", name)
         discard(&key)
     return made
 
@@ -237,27 +237,29 @@ cdef CMPIInstance* make_instance(
     rc.rc, rc.msg = 0, NULL
     if row.path is None or embedded:
         path = broker.eft.newObjectPath(broker, sendable(namespace), <const char*>plan.classname, &rc)
-        check_made(path, rc, f"a path of {plan.cls.name}")
+        check_made(path, rc, "a path of", plan.cls.name)
     else:
         path = make_path(broker, row.path, namespace)
     made = broker.eft.newInstance(broker, path, &rc)
-    check_made(made, rc, f"an instance of {plan.cls.name}")
+    check_made(made, rc, "an instance of", plan.cls.name)
     check(path.ft.release(path), "the release of a path")
     if properties is not NULL:
         check(made.ft.setPropertyFilter(made, properties, plan.c_keys), "a property list")
     values = row.values
     selected = row.selected
-    for i in range(plan.count):
-        name = plan.names[i]
-        if selected is not None and name not in selected:
-            continue
-        item = values.get(name)
-        try:
-            convert(broker, &value, item, plan.types[i], namespace)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise Failed(f"{plan.cls.name}.{name}: {error}") from None
-        check(made.ft.setProperty(made, plan.c_names[i], value.pointer, value.type), f"property {name}")
-        discard(&value)
+    name = None
+    try:
+        for i in range(plan.count):
+            name = plan.names[i]
+            if selected is not None and name not in selected:
+                continue
+            convert(broker, &value, values.get(name), plan.types[i], namespace)
+            check(
+                made.ft.setProperty(made, plan.c_names[i], value.pointer, value.type), "property", name
+            )
+            discard(&value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Failed(f"{plan.cls.name}.{name}: {error}") from None
     return made
 
 

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,9 +16,7 @@ from libvirtcim.cmpi import build
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Hosts
 from tests.cmpi.driver import Host
-
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
+from tests.cmpi.parts import ROOT, compile_host, make_environment
 
 Plugin = Callable[..., Path]
 Start = Callable[..., Host]
@@ -46,35 +42,15 @@ def host_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The host, compiled."""
     if shutil.which("gcc") is None:
         pytest.skip("the CMPI host can't be built here: gcc is not installed")
-    program = tmp_path_factory.mktemp("host") / "host"
-    subprocess.run(
-        ["gcc", "-g", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{build.SOURCES}",
-         str(HERE / "host.c"), "-o", str(program), "-ldl", "-lpthread"],
-        check=True,
-    )  # fmt: skip
-    return program
+    return compile_host(tmp_path_factory.mktemp("host") / "host")
 
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], str]:
-    """Makes virtual environments that run a piece of code at start; returns their Python."""
-
-    def make(code: str, ours: bool) -> str:
-        """`ours`: with this project and what it needs."""
-        root = tmp_path_factory.mktemp("environment")
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        site = root / "lib" / version / "site-packages"
-        site.mkdir(parents=True)
-        (root / "bin").mkdir()
-        (root / "bin" / "python").symlink_to(Path(sys.executable).resolve())
-        home = Path(sys.executable).resolve().parent
-        (root / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\n")
-        (site / "at_start.py").write_text(code)
-        lines = [str(ROOT), sysconfig.get_path("purelib")] if ours else []
-        (site / "at_start.pth").write_text("\n".join([*lines, "import at_start", ""]))
-        return str(root / "bin" / "python")
-
-    return make
+    """Makes virtual environments as `make_environment` does, each in a place of its own."""
+    return lambda code, ours: make_environment(
+        tmp_path_factory.mktemp("environment"), code, ours=ours
+    )
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,7 @@
 
 from pathlib import Path
 
-PATH_CODE = (
-    "import libvirtcim.providers\n"
-    f"libvirtcim.providers.__path__.append({str(Path(__file__).parent)!r})"
-)
+from tests.cmpi.parts import with_providers
+
+PATH_CODE = with_providers(Path(__file__).parent)
 """Python code after which the composition root finds the module."""
