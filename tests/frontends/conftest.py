@@ -6,21 +6,34 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from libvirtcim import composition, demo, serve
-from libvirtcim.cim.schema import Schema
 from libvirtcim.config import Config, General
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Hosts
-from tests.cmpi.conftest import environment, host_program, plugin, sample_plugin
+from tests.cmpi.conftest import (
+    checked_plugin,
+    checked_program,
+    checked_sample_plugin,
+    environment,
+    host_program,
+)
 from tests.cmpi.driver import Host
-from tests.frontends.differences import CMPI_HOST, EMBEDDED
+from tests.frontends import bindings
+from tests.frontends.differences import BINDINGS_HOST, CMPI_HOST, EMBEDDED, TOLERATED
 from tests.frontends.fronts import BrokerFront, CmpiFront, Front, WireFront
 
-__all__ = ["environment", "host_program", "plugin", "sample_plugin"]
+__all__ = [
+    "checked_plugin",
+    "checked_program",
+    "checked_sample_plugin",
+    "environment",
+    "host_program",
+]
 
 SCHEMA = composition.schema(composition.declarations())
 
@@ -48,6 +61,15 @@ def reference() -> Iterator[BrokerFront]:
         hosts.close()
 
 
+@pytest.fixture(scope="session")
+def sample_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration file with the sample guests as every family."""
+    file = tmp_path_factory.mktemp("config") / "libvirtcim.toml"
+    lines = [f'{prefix} = "{uri}"' for prefix, uri in sample_connections().items()]
+    file.write_text("\n".join(["[connections]", *lines, ""]))
+    return file
+
+
 @contextmanager
 def _embedded(_request: pytest.FixtureRequest) -> Iterator[Front]:
     settings = ServerSettings(listen=(("127.0.0.1", 0),))
@@ -64,26 +86,36 @@ def _embedded(_request: pytest.FixtureRequest) -> Iterator[Front]:
 
 @contextmanager
 def _cmpi_host(request: pytest.FixtureRequest) -> Iterator[Front]:
-    program, library = map(request.getfixturevalue, ("host_program", "sample_plugin"))
+    program, library = map(request.getfixturevalue, ("checked_program", "checked_sample_plugin"))
     with Host(program, library) as host:
-        declare_all(host, SCHEMA)
+        host.declare_all(SCHEMA)
         yield CmpiFront(CMPI_HOST, host)
 
 
-def declare_all(host: Host, schema: Schema) -> None:
-    """Makes all classes known to a CMPI host."""
-    host.declare(
-        {
-            cls.name: cls
-            for namespace in schema.namespaces
-            for cls in schema.subclasses(namespace, None, deep=True)
-        }.values()
+@contextmanager
+def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
+    lacking = bindings.missing()
+    if lacking is not None:
+        pytest.skip(lacking)
+    program, make, config = map(
+        request.getfixturevalue, ("host_program", "environment", "sample_config")
     )
+    variables = {
+        **bindings.environment(make, config),
+        "LD_PRELOAD": bindings.preloaded(),
+    }
+    wrapper = ("env", *(f"{name}={value}" for name, value in variables.items()))
+    library = bindings.library()
+    assert library is not None
+    with Host(program, library, wrapper) as host:
+        host.declare_all(SCHEMA)
+        yield CmpiFront(BINDINGS_HOST, host, TOLERATED)
 
 
 STARTS: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Front]]] = {
     EMBEDDED: _embedded,
     CMPI_HOST: _cmpi_host,
+    BINDINGS_HOST: _bindings_host,
 }
 
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""cmpi-bindings' library, and a Python in which it finds us.
+
+It starts Python isolated, with the modules of the `python3` that is first on the PATH of the process:
+of a virtual environment, where that is one's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+from libvirtcim.cmpi import bindings
+
+VARIABLE = "LIBVIRTCIM_CMPI_BINDINGS"
+"""Environment variable: path of libpy3CmpiProvider.so."""
+DIRECTORIES = ("/usr/lib64/cmpi", "/usr/lib/cmpi", "/usr/local/lib/cmpi")
+
+_AT_START = """
+from pathlib import Path
+from libvirtcim import config
+config.CONFIG_FILE = Path({file!r})
+"""
+
+
+def library() -> Path | None:
+    """The library, where it is installed."""
+    named = os.environ.get(VARIABLE)
+    candidates = [named] if named else [f"{d}/{bindings.LIBRARY}" for d in DIRECTORIES]
+    return next((Path(path) for path in candidates if Path(path).exists()), None)
+
+
+def missing() -> str | None:
+    """Why it can't be used here, in words; None: it can."""
+    found = library()
+    if found is None:
+        return f"cmpi-bindings' {bindings.LIBRARY} is not installed; {VARIABLE} names none either"
+    wanted = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so"
+    if wanted.encode() not in found.read_bytes():
+        return f"{found} is not built for this Python ({wanted}); {VARIABLE} may name another"
+    return None
+
+
+def environment(make: Callable[[str, bool], str], config: Path) -> dict[str, str]:
+    """Environment variables for a process in which the library serves a configuration.
+
+    `make`: makes virtual environments, given code that runs at start.
+    """
+    python = Path(make(_AT_START.format(file=str(config)), True))
+    python.with_name("python3").symlink_to(python.name)
+    return {"PATH": f"{python.parent}:{os.environ['PATH']}"}
+
+
+def preloaded() -> str:
+    """What makes Python's symbols global where libraries are loaded with RTLD_LOCAL, which CIM servers
+    don't do, but our CMPI host does."""
+    return str(sysconfig.get_config_var("INSTSONAME"))
