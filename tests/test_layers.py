@@ -17,6 +17,7 @@ ALLOWED = {
     "libvirtcim.cim": {"libvirtcim.cim"},
     "libvirtcim.server": {"libvirtcim.server", "libvirtcim.cim"},
     "libvirtcim.providers": {"libvirtcim.providers", "libvirtcim.cim", "libvirtcim.virt"},
+    "libvirtcim.register": {"libvirtcim.register", "libvirtcim.cim"},
 }
 """Package → packages of ours that it may import. Other modules (composition, commands) are free."""
 
@@ -74,6 +75,16 @@ def test_imports_stay_within_their_layer(name: str) -> None:
         if target.startswith("libvirtcim.") and layer(target) not in ALLOWED[own]
     ]
     assert not wrong, f"{name} may import only {sorted(ALLOWED[own])}"
+
+
+def test_only_the_command_registers() -> None:
+    users = {
+        name
+        for name, path in MODULES.items()
+        for target in imports(name, path)
+        if layer(target) == "libvirtcim.register" != layer(name)
+    }
+    assert users <= {"libvirtcim.cli"}
 
 
 def test_no_import_circles() -> None:

@@ -92,12 +92,12 @@ def render_rows(declarations: Sequence[ClassDecl]) -> str:
     return text
 
 
-def render_sfcb(declarations: Iterable[ClassDecl]) -> str:
-    """The stanzas of one `sfcbstage -r` file."""
+def render_sfcb(declarations: Iterable[ClassDecl], location: str = LIBRARY) -> str:
+    """The stanzas of one `sfcbstage -r` file; `location`: the library to load."""
     stanzas = (
         f"[{row.classname}]\n"
         f"   provider: {LIBRARY}\n"
-        f"   location: {LIBRARY}\n"
+        f"   location: {location}\n"
         f"   type: {' '.join(row.types)}\n"
         f"   namespace: {row.namespace}\n"
         f"   group: {LIBRARY}\n"
@@ -108,10 +108,12 @@ def render_sfcb(declarations: Iterable[ClassDecl]) -> str:
     return f"# {_NOTE}\n" + "".join(stanzas)
 
 
-def render_pegasus(declarations: Iterable[ClassDecl], interop: str = INTEROP) -> str:
+def render_pegasus(
+    declarations: Iterable[ClassDecl], interop: str = INTEROP, location: str = LIBRARY
+) -> str:
     """PG_ProviderModule, PG_Provider and PG_ProviderCapabilities, to compile into `interop`.
 
-    InterfaceVersion must be "2.0.0": OpenPegasus refuses every other for CMPI.
+    `location`: the library to load. InterfaceVersion must be "2.0.0": OpenPegasus refuses every other for CMPI.
     """
     by_class: dict[str, list[Row]] = {}
     for row in rows(declarations, interop):
@@ -120,7 +122,7 @@ def render_pegasus(declarations: Iterable[ClassDecl], interop: str = INTEROP) ->
         _instance(
             "PG_ProviderModule",
             Name=LIBRARY,
-            Location=LIBRARY,
+            Location=location,
             Vendor=LIBRARY,
             Version=__version__,
             InterfaceType="CMPI",
