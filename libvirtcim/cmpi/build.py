@@ -51,11 +51,13 @@ def build(
     python: str = sys.executable,
     config: str = CONFIG,
     objects: Path = BUILD / "cmpi",
+    flags: Sequence[str] = (),
 ) -> bool:
     """Makes `output` where a source or a setting has changed since; returns whether it did.
 
     `python`: program whose modules the plugin uses; `config`: its configuration file. Both are
-    compiled in, because a CIM server's environment is nobody's. Raises CannotBuild.
+    compiled in, because a CIM server's environment is nobody's. `flags`: for the compiler, besides
+    the usual; whoever gives some keeps the objects apart. Raises CannotBuild.
     """
     lacking = missing()
     if lacking is not None:
@@ -63,10 +65,10 @@ def build(
     objects.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     with _locked(objects / "lock"):
-        adapter = _adapter(objects)
+        adapter = _adapter(objects, flags)
         settings = [f'-DLIBVIRTCIM_PYTHON="{python}"', f'-DLIBVIRTCIM_CONFIG="{config}"']
         stamp = output.with_suffix(".settings")
-        wanted = "\n".join([*settings, _libpython()])
+        wanted = "\n".join([*settings, _libpython(), *flags])
         needs = [adapter, SOURCES / "plugin.c", SOURCES / "cmpi.h", EXPORTS, SOURCES / "build.py"]
         if _newer(output, needs) and stamp.exists() and stamp.read_text() == wanted:
             return False
@@ -74,7 +76,7 @@ def build(
         fresh = output.with_suffix(".new")
         library = Path(_libpython())
         _run(
-            "gcc", *FLAGS, *WARNINGS, *settings, *_includes(objects), str(SOURCES / "plugin.c"),
+            "gcc", *FLAGS, *flags, *WARNINGS, *settings, *_includes(objects), str(SOURCES / "plugin.c"),
             str(adapter), *LINK, f"-Wl,--version-script={EXPORTS}", "-o", str(fresh),
             f"-L{library.parent}", f"-l:{library.name}",
             *(() if str(library.parent).startswith("/usr/lib") else (f"-Wl,-rpath,{library.parent}",)),
@@ -85,7 +87,7 @@ def build(
     return True
 
 
-def _adapter(objects: Path) -> Path:
+def _adapter(objects: Path, flags: Sequence[str]) -> Path:
     """The compiled adapter, made anew where its sources changed."""
     generated, compiled = objects / "adapter.c", objects / "adapter.o"
     needs = [
@@ -93,12 +95,14 @@ def _adapter(objects: Path) -> Path:
         SOURCES / "cmpi.h",
         SOURCES / "build.py",
     ]
-    python = objects / "adapter.python"
-    if _newer(compiled, needs) and python.exists() and python.read_text() == _libpython():
+    stamp, wanted = objects / "adapter.settings", "\n".join([_libpython(), *flags])
+    if _newer(compiled, needs) and stamp.exists() and stamp.read_text() == wanted:
         return compiled
     _run(sys.executable, "-m", "cython", "-3", str(SOURCES / "adapter.pyx"), "-o", str(generated))
-    _run("gcc", *FLAGS, "-w", *_includes(objects), "-c", str(generated), "-o", str(compiled))
-    python.write_text(_libpython())
+    _run(
+        "gcc", *FLAGS, *flags, "-w", *_includes(objects), "-c", str(generated), "-o", str(compiled)
+    )
+    stamp.write_text(wanted)
     return compiled
 
 

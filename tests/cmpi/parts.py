@@ -12,6 +12,12 @@ from pathlib import Path
 from libvirtcim.cmpi import build
 
 ROOT = Path(__file__).parent.parent.parent
+SANITIZERS = (
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+    "-fno-omit-frame-pointer",
+)
+"""Compiler flags with which a process ends, and says why, at the first wrong access to memory."""
 
 
 def compile_host(output: Path, flags: Sequence[str] = ("-g", "-O1")) -> Path:

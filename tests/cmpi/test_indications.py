@@ -33,14 +33,17 @@ Ticking = Callable[..., Host]
 
 @pytest.fixture
 def ticking(
-    plugin: Plugin, start: Start, environment: Callable[[str, bool], str], tmp_path: Path
+    checked_plugin: Plugin,
+    checked_start: Start,
+    environment: Callable[[str, bool], str],
+    tmp_path: Path,
 ) -> Ticking:
     """Starts hosts whose plugin has a ticking clock."""
 
     def make(code: str = "", settings: str = "") -> Host:
         config = tmp_path / "libvirtcim.toml"
         config.write_text(f'{settings}\n[connections]\nKVM = "test:///default"\n')
-        host = start(plugin(str(config), environment(f"{PATH_CODE}\n{code}", True)))
+        host = checked_start(checked_plugin(str(config), environment(f"{PATH_CODE}\n{code}", True)))
         schema = composition.schema([*composition.declarations(), TICK])
         host.declare([schema.get(VIRT, TICKS.classname)])
         return host

@@ -54,13 +54,13 @@ def memory() -> MemoryBroker:
 
 @pytest.fixture(scope="module")
 def memory_host(
-    host_program: Path,
-    plugin: Plugin,
+    checked_program: Path,
+    checked_plugin: Plugin,
     environment: Callable[[str, bool], str],
     memory: MemoryBroker,
 ) -> Iterator[Host]:
-    library = plugin("/nonexistent", environment(AT_START, True))
-    with Host(host_program, library) as host:
+    library = checked_plugin("/nonexistent", environment(AT_START, True))
+    with Host(checked_program, library) as host:
         for namespace in (VIRT, INTEROP):
             host.declare(memory.schema.subclasses(namespace, None, deep=True))
         yield host
@@ -314,11 +314,11 @@ def test_associations_in_memory(memory_host: Host, memory: MemoryBroker) -> None
 
 
 def test_unexpected_errors(
-    host_program: Path, plugin: Plugin, environment: Callable[[str, bool], str]
+    checked_program: Path, checked_plugin: Plugin, environment: Callable[[str, bool], str]
 ) -> None:
     """The client reads type and text; the traceback goes to the log."""
-    library = plugin("/nonexistent", environment(AT_START, True))
-    host = Host(host_program, library)
+    library = checked_plugin("/nonexistent", environment(AT_START, True))
+    host = Host(checked_program, library)
     answer = host.call("invokeMethod", thing("a"), method="Crash", args=[])
     assert (answer.rc, answer.message) == (1, "RuntimeError: secret in a traceback")
     assert not answer.violations
