@@ -16,6 +16,8 @@ from tabulate import tabulate
 from libvirtcim import __version__, composition, demo, generate, inspect_host, serve
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.config import Config, ConfigError, General, load, option_fields
+from libvirtcim.register import command as registering
+from libvirtcim.register.plan import RegistrationError
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES
 
@@ -28,6 +30,7 @@ examples:
                    --authentication htpasswd --htpasswd-file /etc/libvirtcim.users
   libvirtcim doctor                                  which hypervisors answer, and why others don't
   libvirtcim ls --json                               the guests, for scripts
+  libvirtcim register sfcb                           let SFCB serve them, through the CMPI plugin
 """
 
 
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except CIMError as error:
         print(f"libvirtcim: {error.message}", file=sys.stderr)
+        return 1
+    except RegistrationError as error:
+        print(f"libvirtcim: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if error.name != "pywbem":
@@ -82,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "tell which hypervisors answer, which don't and why")
     _add_common(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    registered = command("register", _register, "let CIM servers serve the guests, by the plugin")
+    registering.add_options(registered, registers=True, changes=True)
+    removed = command("unregister", _unregister, "undo what register did with CIM servers")
+    registering.add_options(removed, registers=False, changes=True)
+    told = command("status", _status, "tell with which CIM servers the plugin is registered")
+    registering.add_options(told, registers=False, changes=False)
     made = command("generate", _generate, "write MOF, registration files and references")
     made.add_argument("--check", action="store_true", help="only say what is out of date")
     made.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="tree to write to")
@@ -222,6 +234,18 @@ def _print_report(report: dict[str, Any]) -> None:
             print(f"       {host['problem']}")
         if host["note"]:
             print(f"       note: {host['note']}")
+
+
+def _register(options: argparse.Namespace) -> int:
+    return registering.register(options, composition.declarations())
+
+
+def _unregister(options: argparse.Namespace) -> int:
+    return registering.unregister(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    return registering.status(options, composition.declarations())
 
 
 def _generate(options: argparse.Namespace) -> int:
