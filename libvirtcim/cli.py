@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
-from libvirtcim import __version__, composition, demo, generate, inspect_host, serve
+from libvirtcim import __version__, composition, generate
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.config import Config, ConfigError, General, load, option_fields
 from libvirtcim.register import command as registering
@@ -34,6 +32,10 @@ examples:
 """
 
 
+OPTIONAL = ("aiohttp", "pywbem", "tabulate")
+"""Modules without which some commands run."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 well, 1 a problem, 2 a wrong call."""
     parser = _parser()
@@ -51,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"libvirtcim: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        if error.name != "pywbem":
+        if error.name not in OPTIONAL:
             raise
-        print("libvirtcim: this needs pywbem: pip install pywbem", file=sys.stderr)
+        print(f"libvirtcim: this needs {error.name}: pip install {error.name}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -157,15 +159,25 @@ def _config(options: argparse.Namespace, *, quiet: bool = False) -> Config:
     return config
 
 
+# what only some commands need is imported by these: the others start sooner, and run where the HTTP
+# server's packages are not installed
+
+
 def _serve(options: argparse.Namespace) -> int:
+    from libvirtcim import serve
+
     return serve.run(_config(options))
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from libvirtcim import demo
+
     return demo.run(_config(options), chosen=bool(options.connection))
 
 
 def _ls(options: argparse.Namespace) -> int:
+    from libvirtcim import inspect_host
+
     config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
@@ -183,6 +195,8 @@ def _ls(options: argparse.Namespace) -> int:
 
 def guest_table(rows: Sequence[dict[str, Any]]) -> str:
     """Guests as a table for a terminal."""
+    from tabulate import tabulate
+
     cells = [
         [
             row["family"],
@@ -199,6 +213,8 @@ def guest_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from libvirtcim import inspect_host
+
     config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:

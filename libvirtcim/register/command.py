@@ -76,7 +76,15 @@ def register(options: argparse.Namespace, declarations: Sequence[ClassDecl]) -> 
 
 def unregister(options: argparse.Namespace) -> int:
     """The command `unregister`; returns its exit status."""
-    return _carry_out(options, lambda cimom: cimom.unregister())
+    try:
+        return _carry_out(options, lambda cimom: cimom.unregister())
+    except NotInstalled as error:
+        if options.cimom is not None:
+            raise
+        print(f"nothing to do: {error}", file=sys.stderr)
+        if options.json:
+            print("[]")
+        return 0
 
 
 def status(options: argparse.Namespace, declarations: Sequence[ClassDecl]) -> int:
