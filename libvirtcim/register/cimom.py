@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from libvirtcim import __version__
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.register.doors import Door
-from libvirtcim.register.plan import Plan
+from libvirtcim.register.plan import Plan, RegistrationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,14 @@ class Offer:
     version: str = __version__
 
     def fingerprint(self, texts: Iterable[str]) -> str:
-        """Tells registrations apart: by version, library, and the texts that are registered."""
-        digest = hashlib.sha256(self.library.read_bytes())
+        """Tells registrations apart: by version, library, and the texts that are registered.
+
+        Raises RegistrationError where the library can't be read.
+        """
+        try:
+            digest = hashlib.sha256(self.library.read_bytes())
+        except OSError as error:
+            raise RegistrationError(f"{self.library}: {error.strerror}") from error
         for text in (self.version, *texts):
             digest.update(text.encode() + b"\0")
         return digest.hexdigest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -38,7 +38,7 @@ class Added:
     fingerprint: str | None = None
     """None: the registration has not come to its end."""
     directories: Sequence[str] = ()
-    """Directories of the staging area that were not there, each after those it lies in."""
+    """Directories of the staging area that were not there, each after that which it lies in."""
     link: str | None = None
     """Path of a link to the library."""
 
@@ -130,11 +130,13 @@ class Sfcb:
         if added is not None and added.fingerprint == fingerprint and self._complete(staging, link):
             return Plan(self.title, outcome, ())
         kept = added or Added()
+        needed = self._directories_of(staging)
+        new = [name for name in needed if not (self._layout.staging / name).exists()]
         recorded = Added(
             offer.version,
             offer.door.name,
             str(offer.library),
-            directories=(*kept.directories, *self._new_directories(staging)),
+            directories=[name for name in needed if name in new or name in kept.directories],
             link=str(link) if link else None,
         )
         return Plan(
@@ -144,6 +146,7 @@ class Sfcb:
                 self._check_step(staging),
                 self._record_step("what is added", recorded),
                 *self._unstage_steps(kept),
+                *self._directory_steps(name for name in kept.directories if name not in needed),
                 *self._unlink_steps(kept, unless=recorded.link),
                 *([self._link_step(link, offer.library)] if link else []),
                 *self._stage_steps(staging),
@@ -167,7 +170,7 @@ class Sfcb:
             (
                 self._check_step(None),
                 *self._unstage_steps(kept),
-                *self._directory_steps(kept),
+                *self._directory_steps(kept.directories),
                 *self._renew_steps(),
                 *self._unlink_steps(kept, unless=None),
                 *([self._forget_step()] if added is not None else []),
@@ -273,16 +276,11 @@ class Sfcb:
             registration.render_sfcb(declarations, offer.door.location), tuple(namespaces)
         )
 
-    def _new_directories(self, staging: Staging) -> Iterator[str]:
-        """The directories of the staging area that staging makes."""
-        top = self._layout.staging
-        wanted = [top / "regs", *(top / "mofs" / n.name for n in staging.namespaces)]
-        chains = [
-            [*reversed(path.relative_to(top).parents), path.relative_to(top)] for path in wanted
-        ]
-        for path in dict.fromkeys(path for chain in chains for path in chain):
-            if not (top / path).exists():
-                yield str(path)
+    def _directories_of(self, staging: Staging) -> list[str]:
+        """The directories of the staging area that are needed, each after that which it lies in."""
+        wanted = [Path("regs"), *(Path("mofs") / n.name for n in staging.namespaces)]
+        chains = ((*reversed(path.parents), path) for path in wanted)
+        return list(dict.fromkeys(str(path) for chain in chains for path in chain))
 
     def _link(self, offer: Offer, added: Added | None) -> Path | None:
         """Where a link to the library must be; None: the library is found without one of ours.
@@ -338,8 +336,8 @@ class Sfcb:
             target = self._layout.staging
             yield Step("unstage", subject, str(target), partial(self._unstage, target))
 
-    def _directory_steps(self, added: Added) -> Iterator[Step]:
-        for name in reversed(added.directories):
+    def _directory_steps(self, names: Iterable[str]) -> Iterator[Step]:
+        for name in reversed(list(names)):
             place = self._layout.staging / name
             yield Step("remove", "the empty directory", str(place), partial(_remove_empty, place))
 

@@ -141,7 +141,7 @@ class Sfcb:
         assert not self.running, "the server is running already"
         with self.log.open("ab") as log:
             self._server = subprocess.Popen(
-                self._inside("sfcbd", "-c", self.config),
+                self.command("sfcbd", "-c", self.config),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -176,7 +176,7 @@ class Sfcb:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program that sees this server's processes as the machine's; returns its output."""
         done = subprocess.run(
-            self._inside(*command, environment=environment),
+            self.command(*command, environment=environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -184,6 +184,19 @@ class Sfcb:
         )
         assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
+
+    def command(
+        self, *command: str | Path, environment: Mapping[str, str] | None = None
+    ) -> Sequence[str]:
+        """The command as one that sees this server's processes as the machine's."""
+        space = f"/proc/{self._space.pid}/ns"
+        path = f"{self.prefix}/bin:{self.prefix}/sbin:{os.environ['PATH']}"
+        variables = {"PATH": path, **(environment or {})}
+        return [
+            "nsenter", *(f"--{option}={space}/{file}" for option, file in _NAMESPACES.items()),
+            "env", f"--chdir={self.directory}", *(f"{k}={v}" for k, v in variables.items()),
+            *map(str, command),
+        ]  # fmt: skip
 
     def close(self) -> None:
         """Ends all its processes."""
@@ -226,19 +239,6 @@ class Sfcb:
         holder.stdout.close()
         self._number = _link(Path(f"/proc/{holder.pid}/ns/pid_for_children"))
         return holder
-
-    def _inside(
-        self, *command: str | Path, environment: Mapping[str, str] | None = None
-    ) -> Sequence[str]:
-        """The command as one that runs in the namespaces."""
-        space = f"/proc/{self._space.pid}/ns"
-        path = f"{self.prefix}/bin:{self.prefix}/sbin:{os.environ['PATH']}"
-        variables = {"PATH": path, **(environment or {})}
-        return [
-            "nsenter", *(f"--{option}={space}/{file}" for option, file in _NAMESPACES.items()),
-            "env", f"--chdir={self.directory}", *(f"{k}={v}" for k, v in variables.items()),
-            *map(str, command),
-        ]  # fmt: skip
 
     def _started(self) -> bool:
         assert self._server is not None
