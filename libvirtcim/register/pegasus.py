@@ -8,7 +8,6 @@ takes away. A server that doesn't run is started for it, without network.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -21,15 +20,13 @@ from libvirtcim.cim.declare import ClassDecl, expand_all
 from libvirtcim.cim.schema import LocalClass
 from libvirtcim.register import record, schema
 from libvirtcim.register.cimom import Offer, Status
-from libvirtcim.register.pegasus_found import MODULE, Added, Found, look
+from libvirtcim.register.pegasus_found import MODULE, PACKAGED_RECORD, Added, Found, look
 from libvirtcim.register.pegasus_tools import (
     CLASS_HAS_CHILDREN,
-    HOME_VARIABLE,
-    SERVER,
     RequestRefused,
     Tools,
 )
-from libvirtcim.register.plan import NotInstalled, Plan, RegistrationError, Step
+from libvirtcim.register.plan import Plan, RegistrationError, Step
 
 NAMED = 3
 """Up to how many classes or modules are told by their names; more by their number."""
@@ -41,33 +38,22 @@ def find(home: Path | None) -> Pegasus:
     Raises NotInstalled where its programs are missing.
     """
     tools = Tools(home)
-    missing = tools.missing()
-    if missing:
-        raise NotInstalled(
-            f"OpenPegasus: {', '.join(missing)} not found on PATH; install it, or name its "
-            "directory with --prefix DIR"
-        )
-    return Pegasus(tools)
+    programs = tools.programs
+    return Pegasus(tools, tools.home or programs)
 
 
 class Pegasus:
     """One OpenPegasus, through its tools."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, directory: Path) -> None:
+        """`directory`: of its files or, of a packaged one, its programs."""
         self._tools = tools
+        self._directory = directory
 
     @property
     def title(self) -> str:
         """The server, and the directory of its files or programs."""
         return f"OpenPegasus in {self._directory}"
-
-    @property
-    def _directory(self) -> Path:
-        if HOME_VARIABLE in self._tools.environment:
-            return self._tools.home
-        program = shutil.which(SERVER, path=self._tools.environment.get("PATH"))
-        assert program is not None
-        return Path(program).parent
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -116,9 +102,10 @@ class Pegasus:
         leaving, staying = self._parted(found, claimed)
         for namespace, names in staying.classes.items():
             outcome += f"; {_told(names, 'classes')} stay in {namespace}, others need them"
-        steps = self._removing(found, leaving)
+        steps = [*self._unsubscribing(found, leaving), *self._removing(found, leaving)]
         if found.added is not None:
-            steps.append(Step("remove", "record", str(found.record), found.record.unlink))
+            run = partial(_remove_record, found.record)
+            steps.append(Step("remove", "record", str(found.record), run))
         return Plan(self.title, outcome, tuple(steps))
 
     def _parted(self, found: Found, claimed: Mapping[str, Sequence[str]]) -> tuple[Added, Added]:
@@ -165,6 +152,19 @@ class Pegasus:
                 "remove those classes first"
             )
         return set(needed)
+
+    def _unsubscribing(self, found: Found, leaving: Added) -> Iterator[Step]:
+        """Subscriptions to classes that go; once these are gone the server can't delete them."""
+        gone = {
+            (namespace.lower(), name.lower())
+            for namespace, names in leaving.classes.items()
+            for name in names
+        }
+        for subscription in self._tools.subscriptions(found.interop):
+            if subscription.classes & gone:
+                run = partial(self._tools.delete_instance, found.interop, subscription.path)
+                subject = f"subscription {subscription.query}"
+                yield Step("remove", subject, found.interop, run)
 
     def _removing(self, found: Found, leaving: Added) -> list[Step]:
         steps = []
@@ -227,7 +227,7 @@ class Pegasus:
             {namespace: names for namespace, names in qualifiers.items() if names},
             None if link is None else str(link),
         )
-        run = partial(record.write, found.record, added.as_json())
+        run = partial(_write_record, found.record, added)
         return [Step("write", "record of what is added", str(found.record), run), *steps]
 
     def _enable_module(self) -> None:
@@ -262,6 +262,18 @@ class Pegasus:
         there = self._tools.qualifier_names(namespace) or set()
         for name in sorted(there.intersection(names) - self._tools.used_qualifiers(namespace)):
             self._tools.delete_qualifier(namespace, name)
+
+
+def _write_record(path: Path, added: Added) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    record.write(path, added.as_json())
+
+
+def _remove_record(path: Path) -> None:
+    path.unlink()
+    if path == PACKAGED_RECORD:
+        with suppress(OSError):  # it holds other things too
+            path.parent.rmdir()
 
 
 def _ours(found: Found, declarations: Sequence[ClassDecl]) -> dict[str, list[str]]:

@@ -20,6 +20,8 @@ MODULE = registration.LIBRARY
 INTEROP_NAMESPACES = (INTEROP, registration.PG_INTEROP, "interop")
 """Where a build of OpenPegasus may keep its registrations; each build has one of them."""
 MODULE_CLASS, CAPABILITIES_CLASS = "PG_ProviderModule", "PG_ProviderCapabilities"
+PACKAGED_RECORD = Path("/var/lib/libvirtcim/pegasus.json")
+"""Record for a server that doesn't tell where its repository is."""
 STOPPED = "10"
 """PG_ProviderModule.OperationalStatus of a module that was disabled."""
 
@@ -140,7 +142,8 @@ class Found:
 def look(tools: Tools, declarations: Sequence[ClassDecl]) -> Found:
     """Asks a server that can be reached. Raises RegistrationError."""
     interop = _interop(tools)
-    kept = (tools.home / tools.setting("repositoryDir")).parent / record.FILE
+    settings = tools.settings()
+    kept = _record(tools, settings)
     added = Added.read(kept)
     capabilities = tools.instances(interop, CAPABILITIES_CLASS)
     modules = tools.instances(interop, MODULE_CLASS)
@@ -153,7 +156,7 @@ def look(tools: Tools, declarations: Sequence[ClassDecl]) -> Found:
         next((module for module in modules if module["Name"] == MODULE), None),
         capabilities,
         {namespace: _declared(tools, namespace) for namespace in namespaces},
-        [tools.home / part for part in tools.setting("providerDir").split(":")],
+        _directories(tools, settings),
         kept,
         added,
     )
@@ -167,6 +170,22 @@ def _interop(tools: Tools) -> str:
         f"no class {MODULE_CLASS} in {', '.join(INTEROP_NAMESPACES)}: "
         "this OpenPegasus has no repository that providers can be registered in"
     )
+
+
+def _record(tools: Tools, settings: Mapping[str, str]) -> Path:
+    """Beside the repository, where the server tells where that is."""
+    if tools.home is None or "repositoryDir" not in settings:
+        return PACKAGED_RECORD
+    return (tools.home / settings["repositoryDir"]).parent / record.FILE
+
+
+def _directories(tools: Tools, settings: Mapping[str, str]) -> list[Path]:
+    """Where the server looks for providers' libraries; packaged ones look where they are made to."""
+    if tools.home is not None and "providerDir" in settings:
+        return [tools.home / part for part in settings["providerDir"].split(":")]
+    prefix = tools.programs.parent
+    library = "lib64" if (prefix / "lib64" / "Pegasus").is_dir() else "lib"
+    return [prefix / library / "Pegasus" / "providers", Path("/usr") / library / "cmpi"]
 
 
 def _declared(tools: Tools, namespace: str) -> schema.Declared | None:

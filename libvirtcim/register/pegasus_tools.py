@@ -8,16 +8,18 @@ reach the server over its local socket, as the user that runs them.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lxml import etree
 
-from libvirtcim.register.plan import RegistrationError, run_tool
+from libvirtcim.register.plan import NotInstalled, RegistrationError, run_tool
 
 SERVER = "cimserver"
 TOOLS = (SERVER, "cimmof", "cimprovider", "cimconfig", "wbemexec")
@@ -31,8 +33,22 @@ NAMESPACE = "__Namespace"
 INVALID_NAMESPACE, CLASS_HAS_CHILDREN, CLASS_HAS_INSTANCES = 3, 8, 9
 """CIM status codes (DSP0200 5.2.1)."""
 
+SUBSCRIPTION_CLASS, FILTER_CLASS = "CIM_IndicationSubscription", "CIM_IndicationFilter"
+_FROM = re.compile(r"\bfrom\s+(\w+)", re.IGNORECASE)
+
 Instance = Mapping[str, str | list[str]]
 """Property name → value or values as text; a NULL is absent, of an array empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A client's wish for indications."""
+
+    path: etree._Element
+    """Its INSTANCENAME."""
+    query: str
+    classes: frozenset[tuple[str, str]]
+    """Namespaces and classes that the query asks, in lower case."""
 
 
 class RequestRefused(RegistrationError):
@@ -50,17 +66,29 @@ class Tools:
         self.environment = {**os.environ, "LC_ALL": "C"}
         if home is not None:
             self.environment[HOME_VARIABLE] = str(home)
-            self.environment["PATH"] = f"{home / 'bin'}:{os.environ.get('PATH', '')}"
+            self.environment["PATH"] = (
+                f"{home / 'bin'}:{home / 'sbin'}:{os.environ.get('PATH', '')}"
+            )
 
     @property
-    def home(self) -> Path:
-        """Directory that its relative settings refer to; packaged servers use absolute ones."""
-        return Path(self.environment.get(HOME_VARIABLE, "/"))
+    def home(self) -> Path | None:
+        """Directory that relative settings refer to; None: it is a packaged server, without one."""
+        named = self.environment.get(HOME_VARIABLE)
+        return Path(named) if named else None
 
-    def missing(self) -> list[str]:
-        """Those of its programs that are not on PATH."""
+    @property
+    def programs(self) -> Path:
+        """Directory in which its server is found. Raises NotInstalled where it lacks programs."""
         path = self.environment.get("PATH")
-        return [tool for tool in TOOLS if shutil.which(tool, path=path) is None]
+        found = {tool: shutil.which(tool, path=path) for tool in TOOLS}
+        missing = [tool for tool, where in found.items() if where is None]
+        server = found[SERVER]
+        if missing or server is None:
+            raise NotInstalled(
+                f"OpenPegasus: {', '.join(missing)} not found on PATH; install it, or name its "
+                "directory with --prefix DIR"
+            )
+        return Path(server).parent
 
     def running(self) -> bool:
         """Whether the server runs."""
@@ -91,9 +119,10 @@ class Tools:
         """Runs a program; returns what it printed. Raises RegistrationError when it fails."""
         return run_tool(command, self.environment, TOOL_SECONDS)
 
-    def setting(self, name: str) -> str:
-        """The current value of a setting of the running server."""
-        return self.tool("cimconfig", "-g", name, "-c").partition(":")[2].strip()
+    def settings(self) -> dict[str, str]:
+        """The current settings of the running server; packaged servers hide those of places."""
+        lines = self.tool("cimconfig", "-l", "-c").splitlines()
+        return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
     def compile(self, namespace: str, mof: str) -> None:
         """Adds what the MOF declares; what is there already is a failure, not passed over."""
@@ -136,7 +165,20 @@ class Tools:
         value = _element("KEYVALUE", text=name, VALUETYPE="string")
         key = _element("KEYBINDING", value, NAME="Name")
         path = _element("INSTANCENAME", key, CLASSNAME=NAMESPACE)
-        self._request("DeleteInstance", parent, InstanceName=path)
+        self.delete_instance(parent, path)
+
+    def delete_instance(self, namespace: str, path: etree._Element) -> None:
+        """Removes an instance; `path` is its INSTANCENAME."""
+        self._request("DeleteInstance", namespace, InstanceName=path)
+
+    def subscriptions(self, interop: str) -> list[Subscription]:
+        """All subscriptions to indications."""
+        filters = {str(one.get("Name")): one for one in self.instances(interop, FILTER_CLASS)}
+        found = self._request(
+            "EnumerateInstanceNames", interop, ClassName=_class(SUBSCRIPTION_CLASS)
+        )
+        paths = found.iterfind(".//IRETURNVALUE/INSTANCENAME")
+        return [_subscription(path, filters) for path in paths]
 
     def delete_class(self, namespace: str, name: str) -> None:
         """Removes a class, which must have neither subclasses nor instances."""
@@ -200,6 +242,15 @@ def _class(name: str) -> etree._Element:
 def _text(value: etree._Element) -> str:
     """The text of an element; wbemexec puts line ends around it."""
     return (value.text or "").strip()
+
+
+def _subscription(path: etree._Element, filters: Mapping[str, Instance]) -> Subscription:
+    name = path.find("KEYBINDING[@NAME='Filter']//KEYBINDING[@NAME='Name']/KEYVALUE")
+    asked = filters.get("" if name is None else _text(name), {})
+    query = str(asked.get("Query", ""))
+    namespaces = [*asked.get("SourceNamespaces", ()), str(asked.get("SourceNamespace", ""))]
+    pairs = {(ns.lower(), name.lower()) for ns in namespaces for name in _FROM.findall(query)}
+    return Subscription(path, query, frozenset(pairs))
 
 
 def _instance(element: etree._Element) -> Instance:
