@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import pywbem
 
+from libvirtcim import __version__ as libvirtcim_version
 from tests.cimom import older_pegasus, pegasus
 from tests.cimom.pegasus import Pegasus
 
@@ -143,32 +144,37 @@ def test_registering_twice(server: Pegasus, sample_plugin: Path) -> None:
     once = contents(server)
     done = libvirtcim(server, "register", "--plugin", sample_plugin)
     assert done.stdout.splitlines()[1:] == [
-        "  libvirtcim 0.1.0 is registered in root/interop, as it was already"
+        f"  libvirtcim {libvirtcim_version} is registered in root/interop, as it was already"
     ]
     assert contents(server) == once
 
 
-def test_status(any_server: Pegasus, sample_plugin: Path) -> None:
-    running = any_server.running
-
+def test_status(server: Pegasus, sample_plugin: Path) -> None:
     def status(expected: int) -> dict[str, Any]:
         found: list[dict[str, Any]] = json.loads(
-            libvirtcim(any_server, "status", "--json", status=expected).stdout
+            libvirtcim(server, "status", "--json", status=expected).stdout
         )
-        assert len(found) == 1 and found[0]["running"] == running
+        assert len(found) == 1 and found[0]["running"]
         return found[0]
 
     assert not status(1)["registered"]
-    libvirtcim(any_server, "register", "--plugin", sample_plugin)
+    libvirtcim(server, "register", "--plugin", sample_plugin)
     good = status(0)
     assert good["registered"] and good["current"] and not good["problems"]
-    assert (good["version"], good["door"]) == ("0.1.0", "plugin")
+    assert (good["version"], good["door"]) == (libvirtcim_version, "plugin")
     assert good["library"] == str(sample_plugin)
-    link = any_server.library_directory / sample_plugin.name
+    link = server.library_directory / sample_plugin.name
     link.unlink()
     assert sample_plugin.name in status(1)["problems"][0]
-    libvirtcim(any_server, "register", "--plugin", sample_plugin)
+    libvirtcim(server, "register", "--plugin", sample_plugin)
     assert status(0)["current"] and link.exists()
+
+
+def test_status_of_a_stopped_server(server: Pegasus) -> None:
+    server.stop()
+    said = libvirtcim(server, "status", status=1).stdout
+    assert said == f"OpenPegasus in {server.home}: stopped\n  libvirtcim is not registered\n"
+    assert not server.running
 
 
 def test_a_disabled_module_is_told_and_enabled(server: Pegasus, sample_plugin: Path) -> None:
