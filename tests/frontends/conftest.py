@@ -15,7 +15,6 @@ from libvirtcim.config import Config, General
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Hosts
-from tests.cimom import pegasus, sfcb
 from tests.cmpi.conftest import (
     checked_plugin,
     checked_program,
@@ -23,10 +22,10 @@ from tests.cmpi.conftest import (
     environment,
     host_program,
     plugin,
-    sample_plugin,
 )
 from tests.cmpi.driver import Host
-from tests.frontends import bindings, cases, cimoms
+from tests.frontends import bindings, cases
+from tests.frontends.cimoms import BINDINGS, Hosting
 from tests.frontends.differences import (
     BINDINGS_HOST,
     CMPI_HOST,
@@ -47,10 +46,17 @@ __all__ = [
     "environment",
     "host_program",
     "plugin",
-    "sample_plugin",
 ]
 
 SCHEMA = composition.schema(composition.declarations())
+HOSTINGS = {
+    PEGASUS: Hosting("pegasus"),
+    PEGASUS_IN_PROCESS: Hosting("pegasus", out_of_process=False),
+    PEGASUS_BINDINGS: Hosting("pegasus", BINDINGS),
+    SFCB: Hosting("sfcb"),
+    SFCB_BINDINGS: Hosting("sfcb", BINDINGS),
+}
+"""Front ends that are CIM servers."""
 
 
 def sample_connections() -> dict[str, str]:
@@ -110,7 +116,9 @@ def _cmpi_host(request: pytest.FixtureRequest) -> Iterator[Front]:
 
 @contextmanager
 def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
-    _skip_if(bindings.missing())
+    lacking = bindings.missing()
+    if lacking is not None:
+        pytest.skip(lacking)
     program, make, config = map(
         request.getfixturevalue, ("host_program", "environment", "sample_config")
     )
@@ -124,60 +132,18 @@ def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
         yield CmpiFront(BINDINGS_HOST, host, TOLERATED)
 
 
-@contextmanager
-def _pegasus(request: pytest.FixtureRequest, name: str, *, out_of_process: bool) -> Iterator[Front]:
-    _skip_if(pegasus.missing())
-    library = request.getfixturevalue("sample_plugin")
-    with cimoms.pegasus(library, out_of_process=out_of_process) as server:
-        yield WireFront(name, server.url, SCHEMA)
+def _in_server(
+    name: str,
+) -> Callable[[pytest.FixtureRequest], AbstractContextManager[Front]]:
+    hosting = HOSTINGS[name]
 
+    @contextmanager
+    def start(request: pytest.FixtureRequest) -> Iterator[Front]:
+        config = request.getfixturevalue("sample_config")
+        with hosting.running(request, config) as server:
+            yield WireFront(name, server.url, SCHEMA, pulls=hosting.pulls)
 
-def _pegasus_agent(request: pytest.FixtureRequest) -> AbstractContextManager[Front]:
-    return _pegasus(request, PEGASUS, out_of_process=True)
-
-
-def _pegasus_alone(request: pytest.FixtureRequest) -> AbstractContextManager[Front]:
-    return _pegasus(request, PEGASUS_IN_PROCESS, out_of_process=False)
-
-
-@contextmanager
-def _pegasus_bindings(request: pytest.FixtureRequest) -> Iterator[Front]:
-    _skip_if(pegasus.missing())
-    with (
-        _bindings(request) as library,
-        cimoms.pegasus(library, via="cmpi-bindings") as server,
-    ):
-        yield WireFront(PEGASUS_BINDINGS, server.url, SCHEMA)
-
-
-@contextmanager
-def _sfcb(request: pytest.FixtureRequest) -> Iterator[Front]:
-    _skip_if(sfcb.missing())
-    with cimoms.sfcb(request.getfixturevalue("sample_plugin")) as server:
-        yield WireFront(SFCB, server.url, SCHEMA, pulls=False)
-
-
-@contextmanager
-def _sfcb_bindings(request: pytest.FixtureRequest) -> Iterator[Front]:
-    _skip_if(sfcb.missing())
-    with _bindings(request) as library, cimoms.sfcb(library, via="cmpi-bindings") as server:
-        yield WireFront(SFCB_BINDINGS, server.url, SCHEMA, pulls=False)
-
-
-@contextmanager
-def _bindings(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """cmpi-bindings' library; what is started now finds the sample guests with it."""
-    _skip_if(bindings.missing())
-    make, config = map(request.getfixturevalue, ("environment", "sample_config"))
-    with pytest.MonkeyPatch.context() as patched:
-        for name, value in bindings.environment(make, config).items():
-            patched.setenv(name, value)
-        yield bindings.library()
-
-
-def _skip_if(reason: str | None) -> None:
-    if reason is not None:
-        pytest.skip(reason)
+    return start
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +167,15 @@ STARTS = {
     EMBEDDED: Start(_embedded, SERVED),
     CMPI_HOST: Start(_cmpi_host, SERVED),
     BINDINGS_HOST: Start(_bindings_host, SERVED),
-    PEGASUS: Start(_pegasus_agent, REGISTERED, sampled=1, is_cimom=True),
-    PEGASUS_IN_PROCESS: Start(_pegasus_alone, ONE_FAMILY, sampled=1, is_cimom=True),
-    SFCB: Start(_sfcb, REGISTERED, sampled=1, is_cimom=True),
-    SFCB_BINDINGS: Start(_sfcb_bindings, ONE_FAMILY, sampled=1, is_cimom=True),
-    PEGASUS_BINDINGS: Start(_pegasus_bindings, ONE_FAMILY, sampled=1, is_cimom=True),
+    **{
+        name: Start(
+            _in_server(name),
+            REGISTERED if name in (PEGASUS, SFCB) else ONE_FAMILY,
+            sampled=1,
+            is_cimom=True,
+        )
+        for name in HOSTINGS
+    },
 }
 
 
