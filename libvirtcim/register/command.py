@@ -27,6 +27,7 @@ examples:
 
 It works on running servers, which are restarted where they must, and on stopped ones. To register
 again, or another version, is an upgrade: what was registered before is removed first.
+`status` ends with 0 where every CIM server has what this libvirtcim would register, else with 1.
 """
 
 
