@@ -39,9 +39,6 @@ HOSTS = frozenset({CMPI_HOST, BINDINGS_HOST})
 
 ORDERED = HOSTS | {EMBEDDED}
 """Front ends that keep properties and keys in the order of the class; CIM servers are free."""
-TOLERATED = frozenset({"a property list without list or keys"})
-"""What the strict CMPI host reports of cmpi-bindings: it puts the keys into the list instead."""
-
 SYMBOLS = {
     error.status: error.symbol
     for error in vars(errors).values()
