@@ -24,6 +24,8 @@ from libvirtcim.register.plan import Plan, RegistrationError, Step
 from libvirtcim.register.sfcb_layout import Layout, Stanza, read, stanzas
 
 MOF_FILE = "libvirtcim.mof"
+REPOSITORY = "repository"
+"""Directory of SFCB's classes and instances."""
 PREDECESSOR = "Virt_"
 """How the names of libvirt-cim's libraries begin."""
 
@@ -311,12 +313,15 @@ class Sfcb:
     def _check_step(self, staging: Staging | None) -> Step:
         def check() -> None:
             with tempfile.TemporaryDirectory(prefix="libvirtcim-") as scratch:
-                copy = Path(scratch) / "stage"
+                copy, target = Path(scratch) / "stage", Path(scratch) / "registration"
                 shutil.copytree(self._layout.staging, copy)
+                # with the instances that clients have made: they are carried over, or fail to be
+                if (self._layout.registration / REPOSITORY).is_dir():
+                    shutil.copytree(self._layout.registration / REPOSITORY, target / REPOSITORY)
                 self._unstage(copy)
                 for namespace in staging.namespaces if staging else ():
                     self._stage(copy, namespace.name, MOF_FILE, namespace.mof)
-                self._build(copy, Path(scratch) / "registration", "-i")
+                self._build(copy, target)
 
         return Step("check", "that SFCB's programs build a repository", "from a copy", check)
 
@@ -391,18 +396,9 @@ class Sfcb:
             self._layout.tool("sfcbunstage", "-s", staging, "-n", namespace, MOF_FILE)
         self._layout.tool("sfcbunstage", "-s", staging, "-r", registration.SFCB)
 
-    def _build(self, staging: Path, target: Path, *options: str) -> None:
-        self._layout.tool(
-            "sfcbrepos",
-            "-f",
-            *options,
-            "-s",
-            staging,
-            "-r",
-            target,
-            "-c",
-            self._layout.schema_directory,
-        )
+    def _build(self, staging: Path, target: Path) -> None:
+        schema_directory = self._layout.schema_directory
+        self._layout.tool("sfcbrepos", "-f", "-s", staging, "-r", target, "-c", schema_directory)
 
 
 def _ours(text: str) -> list[Stanza]:
