@@ -20,6 +20,7 @@ from typing import Any
 from libvirtcim.cim import mof, registration
 from libvirtcim.register import record, schema, sfcb_daemon, sfcb_layout
 from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.plan import Plan, RegistrationError, Step
 from libvirtcim.register.sfcb_layout import Layout, Stanza, read, stanzas
 
@@ -127,7 +128,8 @@ class Sfcb:
         staging = self._wanted(offer)
         added = self._added()
         fingerprint = offer.fingerprint(staging.texts())
-        link = self._link(offer, added)
+        former = added.link if added else None
+        link = place_of_link(offer.door, offer.library, self._directories, former)
         outcome = f"libvirtcim {offer.version} is registered"
         if added is not None and added.fingerprint == fingerprint and self._complete(staging, link):
             return Plan(self.title, outcome, ())
@@ -283,30 +285,6 @@ class Sfcb:
         wanted = [Path("regs"), *(Path("mofs") / n.name for n in staging.namespaces)]
         chains = ((*reversed(path.parents), path) for path in wanted)
         return list(dict.fromkeys(str(path) for chain in chains for path in chain))
-
-    def _link(self, offer: Offer, added: Added | None) -> Path | None:
-        """Where a link to the library must be; None: the library is found without one of ours.
-
-        Raises RegistrationError where there is no place for it, or another library in its place.
-        """
-        ours = added.link if added else None
-        for directory in self._directories:
-            place = directory / offer.door.file
-            if str(place) == ours:
-                return place
-            if place.exists() and place.samefile(offer.library):
-                return None
-            if place.exists() or place.is_symlink():
-                raise RegistrationError(
-                    f"{place} is another library than {offer.library}, and SFCB would load it; "
-                    f"remove it, or register it with --plugin {place}"
-                )
-        existing = [directory for directory in self._directories if directory.is_dir()]
-        if not existing:
-            raise RegistrationError(
-                f"no directory of providerDirs in {self._layout.config} exists; create one"
-            )
-        return existing[-1] / offer.door.file
 
     # steps
 
