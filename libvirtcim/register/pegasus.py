@@ -18,6 +18,7 @@ from pathlib import Path
 from libvirtcim import composition
 from libvirtcim.register import record, schema
 from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.pegasus_found import MODULE, PACKAGED_RECORD, Added, Found, look
 from libvirtcim.register.pegasus_tools import CLASS_HAS_CHILDREN, RequestRefused, Tools
 from libvirtcim.register.pegasus_wanted import (
@@ -26,7 +27,6 @@ from libvirtcim.register.pegasus_wanted import (
     is_current,
     module_mof,
     ours,
-    place_of_link,
     recorded,
     refuse_others,
 )
@@ -196,7 +196,8 @@ class Pegasus:
         Enabling it is when the server renews the subscriptions to its classes' indications.
         """
         filled = list(fillings(found, leaving, offer))
-        link = place_of_link(found, offer)
+        former = found.added.link if found.added else None
+        link = place_of_link(offer.door, offer.library, found.directories, former)
         added = recorded(found, staying, filled, offer, link)
         run = partial(_write_record, found.record, added)
         yield Step("write", "record of what is added", str(found.record), run)

@@ -353,7 +353,7 @@ def test_a_record_of_another_version(tools: InMemory, tmp_path: Path) -> None:
 
 def test_no_directory_for_libraries(tools: InMemory, tmp_path: Path) -> None:
     (tmp_path / "lib").rmdir()
-    with pytest.raises(RegistrationError, match=f"create {tmp_path / 'lib'}"):
+    with pytest.raises(RegistrationError, match=f"{tmp_path / 'lib'}, {tmp_path / 'more'}"):
         server(tools, tmp_path).register(offer(tmp_path))
     (tmp_path / "more").mkdir()
     carry_out(server(tools, tmp_path).register(offer(tmp_path)))
