@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.cimom.ports import free_port
 from tests.hypervisor import wait_until
 
 HOME = "LIBVIRTCIM_PEGASUS_HOME"
@@ -76,7 +77,7 @@ class Pegasus:
         source = installation()
         assert source is not None, missing()
         self.home = directory / "pegasus"
-        self.port = _free_port()
+        self.port = free_port()
         self.log = self.home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lay_out(source)
@@ -241,10 +242,3 @@ class Pegasus:
         assert self.running, f"OpenPegasus has not started: {self.log.read_text()}"
         with socket.socket() as tried:
             return tried.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

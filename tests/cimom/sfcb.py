@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from types import TracebackType
 
 import pywbem
 
+from tests.cimom.ports import free_port
 from tests.hypervisor import wait_until
 
 PREFIX = "LIBVIRTCIM_SFCB"
@@ -80,7 +79,7 @@ class Sfcb:
         self.registration = self.directory / "registration"
         self.library_directory = self.directory / "cmpi"
         self.log = self.directory / "server.log"
-        self.port = _free_port()
+        self.port = free_port()
         self._lay_out()
         self._space = self._hold_namespaces()
         self._server: subprocess.Popen[bytes] | None = None
@@ -279,14 +278,3 @@ def _maps(pid: int) -> str:
         return Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return ""
-
-
-def _free_port() -> int:
-    """A port of those that no client is given: it stays free while the server is being restarted."""
-    for port in random.sample(range(15000, 32000), 100):
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                tried.bind(("127.0.0.1", port))
-                return port
-    raise AssertionError("no free port")

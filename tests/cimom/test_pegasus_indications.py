@@ -6,10 +6,7 @@ The source is `tests/ticking`, a provider module that the plugin finds beside it
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,50 +15,14 @@ import pywbem
 from libvirtcim import demo
 from libvirtcim.cmpi import build
 from tests.cimom import pegasus
+from tests.cimom.listener import QUERY, Listener
 from tests.cimom.pegasus import Pegasus
 from tests.cmpi.parts import ROOT, make_environment
 from tests.ticking import PATH_CODE
 
 pytestmark = pytest.mark.cimom
 
-QUERY = "SELECT * FROM KVM_TickIndication"
-DEADLINE = 60.0
 INTEROP = "root/interop"
-
-
-class Listener:
-    """Takes indications, and lets tests wait for them."""
-
-    def __init__(self) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port: int = found.getsockname()[1]
-        self.received: list[pywbem.CIMInstance] = []
-        self._more = threading.Condition()
-
-    def take(self, indication: pywbem.CIMInstance, _host: str) -> None:
-        """A callback of pywbem's listener."""
-        with self._more:
-            self.received.append(indication)
-            self._more.notify_all()
-
-    def next(self, number: int = 3) -> list[pywbem.CIMInstance]:
-        """Waits for so many more; returns these."""
-        with self._more:
-            before = len(self.received)
-            assert self._more.wait_for(lambda: len(self.received) >= before + number, DEADLINE)
-            return self.received[before:]
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Takes what comes during the block."""
-        serving = pywbem.WBEMListener("127.0.0.1", http_port=self.port)
-        serving.add_callback(self.take)
-        serving.start()
-        try:
-            yield
-        finally:
-            serving.stop()
 
 
 Registering = Callable[..., str]

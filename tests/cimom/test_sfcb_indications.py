@@ -16,8 +16,8 @@ import pywbem
 from libvirtcim import demo
 from libvirtcim.cmpi import build
 from tests.cimom import sfcb
+from tests.cimom.listener import QUERY, Listener
 from tests.cimom.sfcb import Sfcb
-from tests.cimom.test_pegasus_indications import QUERY, Listener
 from tests.cmpi.parts import ROOT, make_environment
 from tests.ticking import PATH_CODE
 
