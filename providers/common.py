@@ -12,13 +12,14 @@ from typing import Any, Generic, TypeVar
 
 from libvirtcim.cim import errors as cim
 from libvirtcim.cim.associations import Association
-from libvirtcim.cim.declare import VIRT, ClassDecl, ProviderType, Registration
+from libvirtcim.cim.declare import VIRT, ClassDecl, Property, ProviderType, Registration
 from libvirtcim.cim.indications import IndicationSource
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guestdata import GuestData
-from libvirtcim.virt.host import Guest, Host, Hosts, Needs, Volume
+from libvirtcim.virt.host import Guest, Host, Hosts, Needs, NodeInfo, Volume
+from libvirtcim.virt.pools import Network, StoragePool
 
 ALL = tuple(FAMILIES)
 """Prefixes of all families."""
@@ -61,6 +62,24 @@ class HostReading:
             self._known |= needs
             self._guests = self.host.guests(self._known)
         return self._guests
+
+    @cached_property
+    def storage_pools(self) -> list[StoragePool]:
+        """The host's storage pools, those that run first."""
+        return self.host.storage_pools()
+
+    @cached_property
+    def networks(self) -> list[Network]:
+        """The host's virtual networks, those that run first."""
+        return self.host.networks()
+
+    @cached_property
+    def node(self) -> NodeInfo | None:
+        """The machine's memory and processors; None where libvirt can't tell."""
+        try:
+            return self.host.node()
+        except virt.VirtError:
+            return None
 
     @cached_property
     def volumes(self) -> Mapping[str, Volume]:
@@ -143,6 +162,22 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         except KeyError:
             return None
 
+    def reading(self, request: ProviderRequest) -> HostReading | None:
+        """The family's host, if its hypervisor answers; None where it never has.
+
+        One whose connection is lost is an error, so that no client takes an outage for an empty host.
+        """
+        host = self.host(request)
+        if host is None:
+            return None
+        try:
+            host.connection.call(lambda raw: raw.getType())
+        except virt.Unreachable as error:
+            if host.connection.ever_connected:
+                raise cim.Failed(str(error)) from error
+            return None
+        return HostReading.of(request, host)
+
     def guests(self, request: ProviderRequest, needs: Needs) -> list[GuestItem]:
         """Every guest of the family, in libvirt's order, inactive ones first.
 
@@ -188,3 +223,39 @@ def registered(
 ) -> Registration:
     """A registration row under the provider name that CIMOM configurations know."""
     return Registration(provider, types or ("instance",), namespaces)
+
+
+def association(
+    base: str,
+    description: str,
+    *,
+    superclass: str = "",
+    provider: str = "",
+    properties: tuple[Property, ...] = (),
+    prefixes: tuple[str, ...] = ALL,
+    namespaces: tuple[str, ...] = (VIRT,),
+) -> ClassDecl:
+    """The declaration of an association class; by default of the superclass and provider of its name."""
+    return ClassDecl(
+        base,
+        superclass or f"CIM_{base}",
+        description,
+        prefixes,
+        properties,
+        qualifiers={"Association": True},
+        namespaces=namespaces,
+        registration=registered(provider or f"Virt_{base}", "association", namespaces=namespaces),
+    )
+
+
+def end(name: str, reference: str, description: str, **qualifiers: int) -> Property:
+    """An end of an association, of a more special class than the superclass says."""
+    return Property(
+        name,
+        "reference",
+        description,
+        reference_class=reference,
+        override=True,
+        key=True,
+        qualifiers=qualifiers,
+    )

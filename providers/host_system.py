@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl
-from libvirtcim.cim.errors import Failed, NotFound
+from libvirtcim.cim.errors import NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, Provided, registered
-from libvirtcim.virt import errors as virt
 from libvirtcim.virt.host import Host, Hosts
 
 HOST_SYSTEM = ClassDecl(
@@ -40,16 +39,8 @@ class HostSystemProvider(FamilyProvider[HostItem]):
 
     def items(self, request: ProviderRequest) -> Iterable[HostItem]:
         """The host, if its hypervisor answers."""
-        host = self.host(request)
-        if host is None:
-            return []
-        try:
-            host.connection.call(lambda raw: raw.getType())
-        except virt.Unreachable as error:
-            if host.connection.ever_connected:
-                raise Failed(str(error)) from error
-            return []
-        return [HostItem(request.prefix, host)]
+        reading = self.reading(request)
+        return [] if reading is None else [HostItem(request.prefix, reading.host)]
 
     def find(self, request: ProviderRequest, path: InstancePath) -> HostItem:
         """The host; whether `path` names it is checked by its keys."""

@@ -23,10 +23,15 @@ Find: TypeAlias = Callable[[str], ClassInfo | None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One result of a resolver: the base name of its class, and its item."""
+    """One result of a resolver: the base name of its class, and its item.
+
+    `swapped`: the two have each other's roles. It is found where the request names no other role, and
+    not when the association class is enumerated, since it is met from its other end as well.
+    """
 
     base: str
     item: Any
+    swapped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,18 @@ class Hit:
     source: InstancePath
     layout: Layout
     item: Any
+    swapped: bool = False
+
+    @property
+    def roles(self) -> tuple[str, str]:
+        """The source's role and the target's."""
+        ends = self.handler.source_role, self.handler.target_role
+        return (ends[1], ends[0]) if self.swapped else ends
+
+    def fits(self, filters: Filter) -> bool:
+        """Whether the roles are those that are asked for."""
+        source, target = self.roles
+        return _same(filters.role, source) and _same(filters.result_role, target)
 
     def target_path(self, namespace: str) -> InstancePath:
         """Path of the far end."""
@@ -83,13 +100,15 @@ class Hit:
 
     def reference(self, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
         """The association instance, with its path; `wanted` None shows all its properties."""
-        handler = self.handler
-        target = self.target_path(namespace)
-        ends = {handler.source_role.lower(): self.source, handler.target_role.lower(): target}
+        source_role, target_role = self.roles
+        ends = {
+            source_role.lower(): self.source,
+            target_role.lower(): self.target_path(namespace),
+        }
         values: dict[str, Value] = {
             p.name: p.default for p in self.cls.properties if p.default is not None
         }
-        values.update(handler.extra)
+        values.update(self.handler.extra)
         for prop in self.cls.properties:
             if prop.type == "reference":
                 values[prop.name] = ends.get(prop.name.lower())
@@ -150,4 +169,4 @@ def walk(
         base = source.classname.partition("_")[2]
         for target in handler.resolve(request, base, item, wanted):
             if target.base in wanted:
-                yield Hit(cls, handler, source, layouts[target.base], target.item)
+                yield Hit(cls, handler, source, layouts[target.base], target.item, target.swapped)

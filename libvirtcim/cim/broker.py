@@ -266,7 +266,8 @@ class Broker:
                 built = self._layout(source, provider).path(found, namespace)
                 check_reference(built, path)
             layouts = self._target_layouts(request, handler, filters.result_class)
-            yield from associations.walk(request, cls, handler, layouts, [(built, found)])
+            hits = associations.walk(request, cls, handler, layouts, [(built, found)])
+            yield from (hit for hit in hits if not hit.swapped or hit.fits(filters))
 
     def _target_layouts(
         self, request: ProviderRequest, handler: Handler, result_class: str | None
@@ -293,7 +294,8 @@ class Broker:
                     (layout.path(item, request.namespace), item) for item in provider.items(asked)
                 )
                 layouts = self._target_layouts(asked, handler, None)
-                yield from associations.walk(asked, request.cls, handler, layouts, sources)
+                hits = associations.walk(asked, request.cls, handler, layouts, sources)
+                yield from (hit for hit in hits if not hit.swapped)
 
     def _get_reference(
         self, request: ProviderRequest, association: Association, path: InstancePath

@@ -28,6 +28,14 @@ from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.pools import (
+    Network,
+    StoragePool,
+    find_network,
+    find_storage_pool,
+    read_networks,
+    read_storage_pools,
+)
 from libvirtcim.virt.volumes import Volume, read_volumes
 from libvirtcim.virt.xmldoc import escape_text
 
@@ -450,6 +458,22 @@ class Host:
             return capacity, allocation
 
         return self.connection.call(read)
+
+    def storage_pools(self) -> list[StoragePool]:
+        """All storage pools, those that run first."""
+        return self.connection.call(read_storage_pools)
+
+    def storage_pool(self, name: str) -> StoragePool:
+        """The storage pool of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_storage_pool(raw, name))
+
+    def networks(self) -> list[Network]:
+        """All virtual networks, those that run first."""
+        return self.connection.call(read_networks)
+
+    def network(self, name: str) -> Network:
+        """The virtual network of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_network(raw, name))
 
     def capabilities(self) -> Capabilities:
         """What the hypervisor can run; read once per connection made."""
