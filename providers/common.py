@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
@@ -14,6 +14,7 @@ from libvirtcim.cim import errors as cim
 from libvirtcim.cim.associations import Association
 from libvirtcim.cim.declare import VIRT, ClassDecl, Property, ProviderType, Registration
 from libvirtcim.cim.indications import IndicationSource
+from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
@@ -47,6 +48,7 @@ class HostReading:
         self.host = host
         self._guests: list[Guest] | None = None
         self._known = Needs.STATE
+        self._read: dict[str, Value] = {}
 
     @classmethod
     def of(cls, request: ProviderRequest, host: Host) -> HostReading:
@@ -55,6 +57,12 @@ class HostReading:
         if found is None:
             found = request.shared[host] = cls(host)
         return found
+
+    def once(self, key: str, read: Callable[[], Value]) -> Value:
+        """What `read` gives, asked for once during the request."""
+        if key not in self._read:
+            self._read[key] = read()
+        return self._read[key]
 
     def guests(self, needs: Needs) -> list[Guest]:
         """All guests with at least what `needs` says; asked for again only where more is needed."""
@@ -216,6 +224,34 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
             raise cim.NotFound(self.absent) from error
         except virt.VirtError as error:
             raise cim_error(error, missing) from error
+
+
+@dataclass(frozen=True, slots=True)
+class HostItem:
+    """A family's host: item of everything of which there is one per host."""
+
+    prefix: str
+    reading: HostReading
+
+    @property
+    def host(self) -> Host:
+        """The host."""
+        return self.reading.host
+
+
+class PerHostProvider(FamilyProvider[HostItem]):
+    """One instance per family whose hypervisor answers."""
+
+    def items(self, request: ProviderRequest) -> list[HostItem]:
+        """The host, if its hypervisor answers."""
+        reading = self.reading(request)
+        return [] if reading is None else [HostItem(request.prefix, reading)]
+
+    def find(self, request: ProviderRequest, path: InstancePath) -> HostItem:
+        """The host; whether `path` names it is checked by its keys."""
+        for item in self.items(request):
+            return item
+        raise cim.NotFound(self.absent)
 
 
 def registered(

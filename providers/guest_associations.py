@@ -21,7 +21,7 @@ from libvirtcim.cim.declare import CIMV2, VIRT
 from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.providers.common import (
     GuestItem,
-    HostReading,
+    HostItem,
     Provided,
     association,
     end,
@@ -36,7 +36,6 @@ from libvirtcim.providers.device import (
     find_by_id,
     setting_items,
 )
-from libvirtcim.providers.host_system import HostItem
 from libvirtcim.providers.resource_allocation import (
     console,
     controller,
@@ -152,14 +151,14 @@ def _itself(
 def _host_of(
     _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    yield Target(HOST, HostItem(item.prefix, item.host))
+    yield Target(HOST, HostItem(item.prefix, item.reading))
 
 
 def _guests_of(
     request: ProviderRequest, _base: str, item: HostItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
     with translated("Unable to list guests"):
-        reading = HostReading.of(request, item.host)
+        reading = item.reading
         for guest in reading.guests(_needs(request, Needs.LIVE, Needs.STATE)):
             yield Target(SYSTEM, GuestItem(item.prefix, reading, guest))
 

@@ -19,7 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from libvirtcim.cim.associations import Association, Handler, Target
 from libvirtcim.cim.declare import CIMV2, VIRT
 from libvirtcim.cim.provider import ProviderRequest
-from libvirtcim.providers.common import GuestItem, HostReading, Provided, association, translated
+from libvirtcim.providers.common import (
+    GuestItem,
+    HostItem,
+    HostReading,
+    Provided,
+    association,
+    translated,
+)
 from libvirtcim.providers.device import (
     CLASS_OF_KIND,
     DeviceItem,
@@ -27,7 +34,6 @@ from libvirtcim.providers.device import (
     setting_items,
 )
 from libvirtcim.providers.guest_associations import HOST, SETTINGS
-from libvirtcim.providers.host_system import HostItem
 from libvirtcim.providers.resource_pool import (
     PARENT,
     POOL_OF_KIND,
@@ -107,13 +113,13 @@ def _members(
 def _host_of(
     _request: ProviderRequest, _base: str, item: PoolItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    yield Target(HOST, HostItem(item.prefix, item.reading.host))
+    yield Target(HOST, HostItem(item.prefix, item.reading))
 
 
 def _pools_of(
     request: ProviderRequest, _base: str, item: HostItem, wanted: frozenset[str]
 ) -> Iterable[Target]:
-    reading = HostReading.of(request, item.host)
+    reading = item.reading
     with translated("Unable to list pools"):
         for pool in POOLS:
             if pool.decl.base in wanted:

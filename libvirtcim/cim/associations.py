@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.objects import Instance, InstancePath, Value
-from libvirtcim.cim.provider import Layout, ProviderRequest
+from libvirtcim.cim.provider import Layout, ProviderRequest, ReadyMade, ready_layout
 from libvirtcim.cim.schema import ClassInfo
 
 Find: TypeAlias = Callable[[str], ClassInfo | None]
@@ -25,6 +25,7 @@ Find: TypeAlias = Callable[[str], ClassInfo | None]
 class Target:
     """One result of a resolver: the base name of its class, and its item.
 
+    The item is one of the class's provider, or `ReadyMade`. `extra`: further properties of the reference.
     `swapped`: the two have each other's roles. It is found where the request names no other role, and
     not when the association class is enumerated, since it is met from its other end as well.
     """
@@ -32,6 +33,7 @@ class Target:
     base: str
     item: Any
     swapped: bool = False
+    extra: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,17 @@ class Hit:
     handler: Handler
     source: InstancePath
     layout: Layout
-    item: Any
-    swapped: bool = False
+    target: Target
+
+    @property
+    def item(self) -> Any:
+        """The item of the far end."""
+        return self.target.item
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the ends have each other's roles."""
+        return self.target.swapped
 
     @property
     def roles(self) -> tuple[str, str]:
@@ -109,6 +120,7 @@ class Hit:
             p.name: p.default for p in self.cls.properties if p.default is not None
         }
         values.update(self.handler.extra)
+        values.update(self.target.extra)
         for prop in self.cls.properties:
             if prop.type == "reference":
                 values[prop.name] = ends.get(prop.name.lower())
@@ -165,8 +177,19 @@ def walk(
 ) -> Iterator[Hit]:
     """Every hit of one handler from source items; `layouts`: base name → layout of wanted targets."""
     wanted = frozenset(layouts)
+    ready: dict[str, Layout] = {}
     for source, item in sources:
         base = source.classname.partition("_")[2]
         for target in handler.resolve(request, base, item, wanted):
-            if target.base in wanted:
-                yield Hit(cls, handler, source, layouts[target.base], target.item, target.swapped)
+            if target.base not in wanted:
+                continue
+            layout = layouts[target.base]
+            if isinstance(target.item, ReadyMade):
+                layout = _ready(ready, target.base, layout)
+            yield Hit(cls, handler, source, layout, target)
+
+
+def _ready(made: dict[str, Layout], base: str, layout: Layout) -> Layout:
+    if base not in made:
+        made[base] = ready_layout(layout.cls)
+    return made[base]

@@ -31,7 +31,13 @@ from libvirtcim.cim.objects import (
     RequestContext,
     Value,
 )
-from libvirtcim.cim.provider import InstanceProvider, Layout, ProviderRequest, check_reference
+from libvirtcim.cim.provider import (
+    InstanceProvider,
+    Layout,
+    ProviderRequest,
+    check_reference,
+    ready_layout,
+)
 from libvirtcim.cim.schema import ClassInfo, MethodInfo, Schema
 
 NAMES_ONLY: frozenset[str] = frozenset()
@@ -275,7 +281,7 @@ class Broker:
         """Base name → layout, of the handler's targets that are asked for."""
         find = partial(self.schema.find, request.namespace)
         classes = associations.target_classes(find, request.prefix, handler, result_class)
-        return {base: self._layout(cls, self._provider(cls)) for base, cls in classes.items()}
+        return {base: self._layout_of(cls) for base, cls in classes.items()}
 
     def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
         for handler in association.handlers:
@@ -340,7 +346,7 @@ class Broker:
         handlers = provider.methods if provider is not None else {}
         handler = handlers.get(method)
         if handler is None or declared is None:
-            if handlers:
+            if provider is not None and provider.has_methods:
                 raise Failed("Unknown Method")
             if declared is None:
                 raise MethodNotFound(f"{cls.name} has no method {method!r}")
@@ -397,6 +403,11 @@ class Broker:
         if layout is None:
             layout = self._layouts[cls.name] = Layout(cls, provider.columns)
         return layout
+
+    def _layout_of(self, cls: ClassInfo) -> Layout:
+        """The layout of a class, which may have no provider: its instances are ready-made."""
+        provider = self._providers.get(cls.name.lower())
+        return ready_layout(cls) if provider is None else self._layout(cls, provider)
 
     @staticmethod
     def _request(

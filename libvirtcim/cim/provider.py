@@ -91,6 +91,11 @@ class InstanceProvider(Generic[Item]):
         """Extrinsic methods carried out here, by exact name."""
         return {}
 
+    @property
+    def has_methods(self) -> bool:
+        """Whether calls are dispatched here, so that an unknown method is this provider's to refuse."""
+        return bool(self.methods)
+
 
 class Layout:
     """How items become rows of one class: key columns, value columns, class defaults."""
@@ -156,6 +161,22 @@ class Layout:
             if len(self._chosen) < MAX_LAYOUT_CHOICES:
                 self._chosen[wanted] = found
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyMade:
+    """An item that is an instance already: its values by property name; others are ignored."""
+
+    values: Mapping[str, Value]
+
+
+def ready_layout(cls: ClassInfo) -> Layout:
+    """The layout of ready-made items of a class."""
+    return Layout(cls, {p.name: _ready_value(p.name) for p in cls.properties})
+
+
+def _ready_value(name: str) -> Callable[[ReadyMade], Value]:
+    return lambda item: item.values.get(name)
 
 
 MAX_LAYOUT_CHOICES = 64

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -37,6 +37,7 @@ from libvirtcim.virt.pools import (
     read_storage_pools,
 )
 from libvirtcim.virt.volumes import Volume, read_volumes
+from libvirtcim.virt.vsi import VsiSettings
 from libvirtcim.virt.xmldoc import escape_text
 
 __all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volume"]
@@ -52,6 +53,7 @@ class HostSettings:
     `guest_deadline`: seconds to wait for libvirt's answer about one guest.
     `lock_timeout`: seconds that one change of a guest waits for another.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
+    `vsi`: how switches are asked.
     """
 
     in_flight: int = 5
@@ -59,6 +61,7 @@ class HostSettings:
     lock_timeout: float = 60.0
     host_name: str | None = None
     side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
+    vsi: VsiSettings = VsiSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ class NodeInfo:
     arch: str
     memory_kib: int
     cpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Kind of the hypervisor as libvirt calls it, its version and libvirt's as `major.minor.release`."""
+
+    kind: str
+    hypervisor: str
+    libvirt: str
 
 
 class _Wants:
@@ -485,6 +497,29 @@ class Host:
         self._capabilities = (self.connection.generation, parsed)
         return parsed
 
+    def versions(self) -> Versions:
+        """What runs the guests, and the library that drives it."""
+        return self.connection.call(
+            lambda raw: Versions(
+                raw.getType(),
+                _dotted(_version(raw.getVersion)),
+                _dotted(_version(raw.getLibVersion)),
+            )
+        )
+
+    def max_vcpus(self) -> int:
+        """How many virtual processors a guest can have; 1 where libvirt can't tell."""
+
+        def ask(raw: Any) -> int:
+            try:
+                return int(raw.getMaxVcpus(raw.getType()))
+            except libvirt.libvirtError:
+                if not raw.isAlive():
+                    raise
+                return 1
+
+        return self.connection.call(ask)
+
     def node(self) -> NodeInfo:
         """The machine's architecture, memory and CPUs."""
         info = self.connection.call(lambda raw: raw.getInfo())
@@ -531,6 +566,17 @@ class _Seed:
             self.managed_saved = _or_false(self.domain.hasManagedSaveImage)
         if self.wants_autostart:
             self.autostart = _or_false(self.domain.autostart)
+
+
+def _version(ask: Callable[[], int]) -> int:
+    try:
+        return ask()
+    except libvirt.libvirtError:
+        return 0
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
 
 
 def _shares(domain: Any) -> int | None:
