@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
@@ -162,6 +162,7 @@ ALLOCATION = ClassDecl(
     "CIM_AllocationCapabilities",
     "What can be allocated from a pool; SettingsDefineCapabilities lead to the values.",
     ALL,
+    namespaces=(VIRT, INTEROP),
     registration=registered("Virt_AllocationCapabilities"),
 )
 

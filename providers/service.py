@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libvirtcim import __version__
-from libvirtcim.cim.declare import ClassDecl, Method, Parameter, Property
+from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, Property
 from libvirtcim.cim.errors import NotSupported
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
@@ -134,6 +134,7 @@ MIGRATION = Service(
         "CIM_VirtualSystemMigrationService",
         "Moves guests to other hosts.",
         ALL,
+        namespaces=(VIRT, INTEROP),
         registration=registered("Virt_VSMigrationService", "instance", "method"),
     ),
     {"Name": lambda i: "MigrationService"},

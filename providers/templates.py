@@ -17,6 +17,7 @@ from libvirtcim.providers import capabilities
 from libvirtcim.providers.common import HostItem, Provided, association, translated
 from libvirtcim.providers.resource_pool import PoolItem
 from libvirtcim.virt.host import Hosts, Volume
+from libvirtcim.virt.pools import StoragePoolDefinition
 
 RANGES = ("Minimum", "Maximum", "Default", "Increment")
 """In the order in which templates are listed; the words stand in their InstanceIDs."""
@@ -191,14 +192,15 @@ def _disks(item: PoolItem, word: str) -> Templates:
 
 
 def _new_volumes(item: PoolItem, word: str) -> Templates:
-    if item.source is None or item.source.view.type != "dir":
+    pool = item.source.view if item.source else None
+    if not isinstance(pool, StoragePoolDefinition) or pool.type != "dir":
         return
     values = {
         "InstanceID": f"New Storage Volume {word}",
         "ResourceType": STORAGE_VOLUME,
         "FormatType": 1,
         "VolumeName": "tmp.img",
-        "Path": item.source.view.target_path,
+        "Path": pool.target_path,
         "AllocationQuantity": 0,
         "Capacity": 0,
     }
@@ -231,8 +233,13 @@ def _guest_disks(item: PoolItem, values: Values, full: str, para: str) -> Templa
 DISPLAYS: tuple[Values, ...] = (
     {"ResourceSubType": "sdl"},
     *(
-        {"ResourceSubType": "vnc", "KeyMap": "en-us", "Address": address}
-        for address in ("127.0.0.1:-1", "[::1]:-1")
+        {"ResourceSubType": "vnc", "KeyMap": "en-us", **place}
+        for place in (
+            {"Address": "127.0.0.1:-1"},
+            {"Address": "[::1]:-1"},
+            {"IsIPv6Only": True},
+            {"IsIPv6Only": False},
+        )
     ),
 )
 _INPUTS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
