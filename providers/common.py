@@ -20,6 +20,7 @@ from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guestdata import GuestData
 from libvirtcim.virt.host import Guest, Host, Hosts, Needs, NodeInfo, Volume
+from libvirtcim.virt.nwfilter import Filter
 from libvirtcim.virt.pools import Network, StoragePool
 
 ALL = tuple(FAMILIES)
@@ -80,6 +81,11 @@ class HostReading:
     def networks(self) -> list[Network]:
         """The host's virtual networks, those that run first."""
         return self.host.networks()
+
+    @cached_property
+    def filters(self) -> list[Filter]:
+        """The host's network filters."""
+        return self.host.filters()
 
     @cached_property
     def node(self) -> NodeInfo | None:

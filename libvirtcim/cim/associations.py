@@ -22,6 +22,16 @@ Find: TypeAlias = Callable[[str], ClassInfo | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """The filters of an association request; None: not given."""
+
+    assoc_class: str | None = None
+    result_class: str | None = None
+    role: str | None = None
+    result_role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One result of a resolver: the base name of its class, and its item.
 
@@ -54,6 +64,18 @@ class Handler:
     """Further properties of the reference instances."""
     enumerated: bool = False
     """Whether enumerating the association class walks this direction."""
+    also_roles: tuple[str, str] | None = None
+    """Roles of source and target under which clients may also ask; answers have the proper ones."""
+
+    def has_roles(self, filters: Filter) -> bool:
+        """Whether the roles that are asked for are those of this direction."""
+        pairs = [(self.source_role, self.target_role)]
+        if self.also_roles is not None:
+            pairs.append(self.also_roles)
+        return any(
+            _same(filters.role, source) and _same(filters.result_role, target)
+            for source, target in pairs
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +84,6 @@ class Association:
 
     decl: ClassDecl
     handlers: tuple[Handler, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The filters of an association request; None: not given."""
-
-    assoc_class: str | None = None
-    result_class: str | None = None
-    role: str | None = None
-    result_role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +156,7 @@ def choose(
     for handler in association.handlers:
         if (
             any(source.is_a(f"{prefix}_{base}") for base in handler.source)
-            and _same(filters.role, handler.source_role)
-            and _same(filters.result_role, handler.target_role)
+            and handler.has_roles(filters)
             and target_classes(find, prefix, handler, filters.result_class)
         ):
             return handler

@@ -144,7 +144,7 @@ class Broker:
         row = self._layout(cls, provider).row(
             provider.find(request, path), namespace, request.wanted
         )
-        check_reference(_path_of(row), path)
+        check_reference(_path_of(row), path, provider.checked_keys)
         return row
 
     def create_instance(
@@ -270,7 +270,7 @@ class Broker:
             if found is None:
                 found = provider.find(replace(request, wanted=None), path)
                 built = self._layout(source, provider).path(found, namespace)
-                check_reference(built, path)
+                check_reference(built, path, provider.checked_keys)
             layouts = self._target_layouts(request, handler, filters.result_class)
             hits = associations.walk(request, cls, handler, layouts, [(built, found)])
             yield from (hit for hit in hits if not hit.swapped or hit.fits(filters))

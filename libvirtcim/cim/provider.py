@@ -62,6 +62,8 @@ class InstanceProvider(Generic[Item]):
 
     classes: tuple[str, ...] = ()
     """Full names of the classes served."""
+    checked_keys: frozenset[str] | None = None
+    """Keys in which a client's path must be right; None: all."""
     columns: Columns = MappingProxyType({})
 
     def items(self, request: ProviderRequest) -> Iterable[Item]:
@@ -183,14 +185,19 @@ MAX_LAYOUT_CHOICES = 64
 """Property lists per class whose layout is remembered."""
 
 
-def check_reference(built: InstancePath, given: InstancePath) -> None:
+def check_reference(
+    built: InstancePath, given: InstancePath, checked: frozenset[str] | None = None
+) -> None:
     """Raises NotFound naming the first key in which `given` differs from the instance that was found.
 
+    Only the `checked` keys count (None: all).
     Class names and strings are compared ignoring case; keys that `given` has too many are ignored.
     """
     if built.classname.lower() != given.classname.lower():
         raise NotFound("No such instance (CreationClassName)")
     for name, value in built.keys:
+        if checked is not None and name not in checked:
+            continue
         other = given.get(name)
         same = (
             value.lower() == other.lower()

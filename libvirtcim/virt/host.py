@@ -28,6 +28,7 @@ from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
 from libvirtcim.virt.pools import (
     Network,
     StoragePool,
@@ -496,6 +497,14 @@ class Host:
         parsed = parse_capabilities(self.connection.call(lambda raw: str(raw.getCapabilities())))
         self._capabilities = (self.connection.generation, parsed)
         return parsed
+
+    def filters(self) -> list[Filter]:
+        """All network filters."""
+        return self.connection.call(read_filters)
+
+    def filter(self, name: str) -> Filter:
+        """The network filter of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_filter(raw, name))
 
     def versions(self) -> Versions:
         """What runs the guests, and the library that drives it."""

@@ -30,8 +30,11 @@ def tcp_ports() -> Mapping[int, Port]:
         _log.warning("connections of this machine can't be read: %s", error)
         return {}
     for connection in connections:
+        if not connection.laddr:
+            continue
+        port = ports[connection.laddr.port]
         if connection.status == psutil.CONN_LISTEN:
-            ports[connection.laddr.port].listening = True
-        elif connection.status == psutil.CONN_ESTABLISHED:
-            ports[connection.laddr.port].peers.append(connection.raddr.port)
+            port.listening = True
+        elif connection.status == psutil.CONN_ESTABLISHED and connection.raddr:
+            port.peers.append(connection.raddr.port)
     return dict(ports)
