@@ -34,8 +34,8 @@ from libvirtcim.providers.common import (
     registered,
     translated,
 )
-from libvirtcim.providers.resource_pool import POOL_OF_BASE, PoolItem
-from libvirtcim.virt.host import Hosts
+from libvirtcim.providers.resource_pool import POOL_OF_BASE, POOLS, PoolItem, pool_items
+from libvirtcim.virt.host import Hosts, Needs
 
 DMTF = 2
 SLP = 3
@@ -181,3 +181,123 @@ class ProfileProvider(FamilyProvider[ProfileItem]):
 PROFILE = REGISTERED_PROFILE.base
 CONFORMING = tuple(dict.fromkeys(base for p in PROFILES for base in p.classes))
 """Base names of the classes whose instances conform to some profile."""
+
+
+def _elements(request: ProviderRequest, item: ProfileItem, base: str) -> Iterable[Target]:
+    """All instances of one class on the profile's host."""
+    reading, prefix = item.reading, item.prefix
+    if base == "ComputerSystem":
+        needs = Needs.STATE if request.names_only else Needs.LIVE
+        return [Target(base, GuestItem(prefix, reading, g)) for g in reading.guests(needs)]
+    if base == "AllocationCapabilities":
+        return [
+            Target(base, found)
+            for pool in POOLS
+            if prefix in pool.decl.prefixes
+            for found in pool_items(prefix, reading, pool)
+        ]
+    pool = POOL_OF_BASE.get(base)
+    if pool is not None:
+        pool.prepare(request, reading)
+        return [Target(base, found) for found in pool_items(prefix, reading, pool)]
+    return [Target(base, HostItem(prefix, reading))]
+
+
+def _elements_of(
+    request: ProviderRequest, _base: str, item: ProfileItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    with translated("Unable to list what conforms to the profile"):
+        for base in item.profile.classes:
+            if base in wanted:
+                yield from _elements(request, item, base)
+
+
+def _profiles_of(
+    _request: ProviderRequest,
+    base: str,
+    item: HostItem | GuestItem | PoolItem,
+    _wanted: frozenset[str],
+) -> Iterable[Target]:
+    for profile in PROFILES:
+        if base in profile.classes:
+            yield Target(PROFILE, ProfileItem(item.prefix, item.reading, profile))
+
+
+def _target(item: ProfileItem, profile: Profile, *, swapped: bool = False) -> Target:
+    return Target(PROFILE, ProfileItem(item.prefix, item.reading, profile), swapped)
+
+
+def _scoped_by(
+    _request: ProviderRequest, _base: str, item: ProfileItem, _wanted: frozenset[str]
+) -> Iterable[Target]:
+    """The profile that scopes this one."""
+    for profile in PROFILES:
+        if profile.instance_id == item.profile.scoped_by:
+            yield _target(item, profile)
+
+
+def _scoping(
+    request: ProviderRequest, base: str, item: ProfileItem, wanted: frozenset[str]
+) -> Iterable[Target]:
+    """The profile that scopes this one, which has the other role; then those that this one scopes."""
+    for found in _scoped_by(request, base, item, wanted):
+        yield Target(found.base, found.item, swapped=True)
+    for profile in PROFILES:
+        if profile.scoped_by == item.profile.instance_id:
+            yield _target(item, profile)
+
+
+ELEMENT_CONFORMS_TO_PROFILE = Association(
+    association(
+        "ElementConformsToProfile",
+        "A profile, and what conforms to it.",
+        properties=(end("ConformantStandard", "{P}_RegisteredProfile", "The profile."),),
+        namespaces=(VIRT, INTEROP, CIMV2),
+    ),
+    (
+        Handler(
+            (PROFILE,),
+            "ConformantStandard",
+            CONFORMING,
+            "ManagedElement",
+            _elements_of,
+            enumerated=True,
+            target_namespace=VIRT,
+        ),
+        Handler(
+            CONFORMING,
+            "ManagedElement",
+            (PROFILE,),
+            "ConformantStandard",
+            _profiles_of,
+            target_namespace=INTEROP,
+        ),
+    ),
+)
+
+REFERENCED_PROFILE = Association(
+    association(
+        "ReferencedProfile",
+        "A profile and the one that scopes it.",
+        properties=(
+            end("Antecedent", "{P}_RegisteredProfile", "The profile that scopes."),
+            end("Dependent", "{P}_RegisteredProfile", "The profile that is scoped."),
+        ),
+        namespaces=(INTEROP,),
+    ),
+    (
+        Handler((PROFILE,), "Antecedent", (PROFILE,), "Dependent", _scoping, enumerated=True),
+        Handler((PROFILE,), "Dependent", (PROFILE,), "Antecedent", _scoped_by),
+    ),
+)
+
+ASSOCIATIONS = (ELEMENT_CONFORMS_TO_PROFILE, REFERENCED_PROFILE)
+
+
+def provide(hosts: Hosts) -> Provided:
+    """The module's classes and what serves them."""
+    return Provided(
+        (REGISTERED_PROFILE, *(a.decl for a in ASSOCIATIONS)),
+        (ProfileProvider(REGISTERED_PROFILE, hosts, COLUMNS),),
+        ASSOCIATIONS,
+    )

@@ -17,8 +17,8 @@ from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import Layout, ProviderRequest, ReadyMade, ready_layout
 from libvirtcim.cim.schema import ClassInfo
 
-Find: TypeAlias = Callable[[str], ClassInfo | None]
-"""Looks a class up by its full name."""
+Find: TypeAlias = Callable[[str, str | None], ClassInfo | None]
+"""Looks a class up: full name, and namespace (None: that of the request)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class Handler:
     """Whether enumerating the association class walks this direction."""
     also_roles: tuple[str, str] | None = None
     """Roles of source and target under which clients may also ask; answers have the proper ones."""
+    target_namespace: str | None = None
+    """Namespace of the targets; None: that of the source."""
 
     def has_roles(self, filters: Filter) -> bool:
         """Whether the roles that are asked for are those of this direction."""
@@ -118,8 +120,13 @@ class Hit:
         return _same(filters.role, source) and _same(filters.result_role, target)
 
     def target_path(self, namespace: str) -> InstancePath:
-        """Path of the far end."""
-        return self.layout.path(self.item, namespace)
+        """Path of the far end of an association found in a namespace."""
+        return self.layout.path(self.item, self.handler.target_namespace or namespace)
+
+    def target_row(self, namespace: str, wanted: frozenset[str] | None) -> Instance:
+        """The instance at the far end of an association found in a namespace."""
+        where = self.handler.target_namespace or namespace
+        return self.layout.row(self.item, where, wanted)
 
     def reference(self, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
         """The association instance, with its path; `wanted` None shows all its properties."""
@@ -171,7 +178,7 @@ def target_classes(
     find: Find, prefix: str, handler: Handler, result_class: str | None
 ) -> dict[str, ClassInfo]:
     """Base name → class, of the handler's targets that the family has and that are a `result_class`."""
-    found = {base: find(f"{prefix}_{base}") for base in handler.target}
+    found = {base: find(f"{prefix}_{base}", handler.target_namespace) for base in handler.target}
     return {
         base: cls
         for base, cls in found.items()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from libvirtcim.cim import associations, values
@@ -198,7 +197,7 @@ class Broker:
         namespace = self.schema.namespace(path.namespace or "")
         return iter(
             [
-                hit.layout.row(hit.item, namespace, _wanted(hit.layout.cls, properties))
+                hit.target_row(namespace, _wanted(hit.layout.cls, properties))
                 for hit in self._hits(context, path, filters, properties)
             ]
         )
@@ -259,9 +258,9 @@ class Broker:
         found: object | None = None
         names_only = properties is not None and not properties
         request = self._request(context, source, namespace, NAMES_ONLY if names_only else None)
-        find = partial(self.schema.find, namespace)
+        find = self._find(namespace)
         for classname, association in self._associations.items():
-            cls = find(classname)
+            cls = find(classname, None)
             if cls is None:
                 continue
             handler = associations.choose(association, cls, source, filters, find)
@@ -279,7 +278,7 @@ class Broker:
         self, request: ProviderRequest, handler: Handler, result_class: str | None
     ) -> dict[str, Layout]:
         """Base name → layout, of the handler's targets that are asked for."""
-        find = partial(self.schema.find, request.namespace)
+        find = self._find(request.namespace)
         classes = associations.target_classes(find, request.prefix, handler, result_class)
         return {base: self._layout_of(cls) for base, cls in classes.items()}
 
@@ -403,6 +402,10 @@ class Broker:
         if layout is None:
             layout = self._layouts[cls.name] = Layout(cls, provider.columns)
         return layout
+
+    def _find(self, namespace: str) -> associations.Find:
+        """Looks classes up in a namespace, unless another is named."""
+        return lambda name, other: self.schema.find(other or namespace, name)
 
     def _layout_of(self, cls: ClassInfo) -> Layout:
         """The layout of a class, which may have no provider: its instances are ready-made."""
