@@ -232,6 +232,15 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
             raise cim_error(error, missing) from error
 
 
+def guest_with(item: GuestItem, needs: Needs) -> GuestItem:
+    """The same guest, with at least what `needs` says known of it."""
+    if knows(item.guest, needs):
+        return item
+    name = item.guest.name
+    with translated(f"Referenced domain `{name}' does not exist"):
+        return GuestItem(item.prefix, item.reading, item.host.guest(name, needs))
+
+
 @dataclass(frozen=True, slots=True)
 class HostItem:
     """A family's host: item of everything of which there is one per host."""

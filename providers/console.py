@@ -31,6 +31,7 @@ from libvirtcim.providers.common import (
     HostItem,
     Provided,
     association,
+    guest_with,
     registered,
     translated,
 )
@@ -172,12 +173,9 @@ def _host_of(
 
 
 def _points_of_guest(
-    request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
+    _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    with translated("Unable to read the guest"):
-        guest = item.host.guest(item.guest.name, Needs.LIVE)
-        owner = GuestItem(item.prefix, item.reading, guest)
-        yield from (Target(SAP, point) for point in access_points(owner))
+    yield from (Target(SAP, point) for point in access_points(guest_with(item, Needs.LIVE)))
 
 
 def _guest_of(

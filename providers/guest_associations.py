@@ -25,7 +25,7 @@ from libvirtcim.providers.common import (
     Provided,
     association,
     end,
-    knows,
+    guest_with,
     translated,
 )
 from libvirtcim.providers.device import (
@@ -69,12 +69,7 @@ def _needs(request: ProviderRequest, full: Needs, names: Needs = Needs.LIVE) -> 
 
 def _guest(item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:
     """The guest of an item, with at least what `needs` says known of it."""
-    owner = item.owner if isinstance(item, DeviceItem) else item
-    if knows(owner.guest, needs):
-        return owner
-    name = owner.guest.name
-    with translated(f"Referenced domain `{name}' does not exist"):
-        return GuestItem(owner.prefix, owner.reading, owner.host.guest(name, needs))
+    return guest_with(item.owner if isinstance(item, DeviceItem) else item, needs)
 
 
 def _devices_of(

@@ -25,12 +25,13 @@ from libvirtcim.providers.common import (
     HostItem,
     Provided,
     association,
+    guest_with,
     translated,
 )
 from libvirtcim.providers.guest_associations import HOST, SYSTEM
 from libvirtcim.providers.pool_associations import POOL_BASES
 from libvirtcim.providers.resource_pool import POOLS, PoolItem, pool_items
-from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.host import Hosts, Needs
 
 SERVICE_BASES = tuple(s.decl.base for s in service.SERVICES)
 CAPABILITIES_BASES = tuple(c.decl.base for c in SERVICE_CAPABILITIES)
@@ -99,9 +100,10 @@ Resolver = Callable[[ProviderRequest, str, GuestItem, frozenset[str]], Iterable[
 
 def _same_guest(base: str) -> Resolver:
     def resolve(
-        _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
+        request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
     ) -> Iterable[Target]:
-        yield Target(base, item)
+        needs = Needs.STATE if request.names_only else Needs.LIVE
+        yield Target(base, guest_with(item, needs))
 
     return resolve
 

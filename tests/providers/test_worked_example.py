@@ -45,7 +45,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     pool = Pool(
         "default",
         "<pool type='dir'><name>default</name></pool>",
-        [Volume(IMAGE, [0, 10 << 30, 1 << 20])],
+        volumes=[Volume(IMAGE, [0, 10 << 30, 1 << 20])],
     )
     connection = StandInConnection("qemu:///system", RecordedHost("QEMU", [guest], [pool]))
     hosts = Hosts({})
