@@ -170,6 +170,8 @@ ALLOCATION = ClassDecl(
 class AllocationProvider(FamilyProvider[PoolItem]):
     """One instance per pool, under the pool's InstanceID."""
 
+    absent = "The requested object could not be found"
+
     def items(self, request: ProviderRequest) -> Iterable[PoolItem]:
         """All pools of the family's host, if its hypervisor answers."""
         reading = self.reading(request)
@@ -192,12 +194,9 @@ class AllocationProvider(FamilyProvider[PoolItem]):
         if reading is None:
             raise NotFound(self.absent)
         try:
-            found = pool_with_id(request, reading, pool_id)
+            return pool_with_id(request, reading, pool_id)
         except NotFound as error:
-            raise NotFound(f"Instance not found. {error.message}") from error
-        if found.pool_id != pool_id:
-            raise NotFound("Instance not found.")
-        return found
+            raise NotFound("Instance not found.") from error
 
 
 def provide(hosts: Hosts) -> Provided:

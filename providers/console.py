@@ -49,7 +49,7 @@ RAW_PROTOCOL = 4
 ENABLED, DISABLED, ENABLED_BUT_OFFLINE = 2, 3, 6
 """EnabledState: viewer connected, no socket, waiting for viewers."""
 
-_NAME = re.compile(r"(-?\d+):(-?\d+)")
+_NAME = re.compile(r"-?\d+:-?\d+")
 
 REDIRECTION_SAP = ClassDecl(
     "KVMRedirectionSAP",
@@ -136,8 +136,8 @@ class AccessPointProvider(FamilyProvider[AccessPoint]):
             raise Failed("No console device for this guest: Error 0")
         if not name:
             raise NotFound("No such instance (Name)")
-        if not _NAME.fullmatch(name):
-            raise Failed(f"Unable to determine console port for guest {guest_name}")
+        if not _NAME.match(name):
+            raise Failed(f"Unable to determine console port for guest '{guest_name}'")
         for found in access_points(item):
             if found.name == name:
                 return found
@@ -146,10 +146,9 @@ class AccessPointProvider(FamilyProvider[AccessPoint]):
 
 SAP = REDIRECTION_SAP.base
 SERVICE = service.CONSOLE.decl.base
-_DISPLAY_KINDS = ("input", "graphics")
-_DISPLAY_BASES = tuple(CLASS_OF_KIND[kind].decl.base for kind in _DISPLAY_KINDS)
-_CONTROLLER = CLASS_OF_KIND["controller"].decl.base
-_ELEMENTS = (SYSTEM, *_DISPLAY_BASES, _CONTROLLER)
+_DEVICE_KINDS = ("input", "graphics", "controller")
+_DEVICE_BASES = tuple(CLASS_OF_KIND[kind].decl.base for kind in _DEVICE_KINDS)
+_ELEMENTS = (SYSTEM, *_DEVICE_BASES)
 
 
 def _guests(item: HostItem) -> Iterator[GuestItem]:
@@ -187,23 +186,21 @@ def _guest_of(
 def _affected(
     _request: ProviderRequest, _base: str, item: HostItem, wanted: frozenset[str]
 ) -> Iterable[Target]:
-    """All guests, then the input devices and displays of each."""
+    """All guests, then the input devices, displays and controllers of each."""
     with translated("Unable to list guests"):
         guests = list(_guests(item))
     if SYSTEM in wanted:
         yield from (Target(SYSTEM, guest) for guest in guests)
     for guest in guests:
-        for kind in _DISPLAY_KINDS:
+        for kind in _DEVICE_KINDS:
             base = CLASS_OF_KIND[kind].decl.base
             if base in wanted:
                 yield from (Target(base, device) for device in device_items(guest, kind))
 
 
 def _affecting(
-    _request: ProviderRequest, base: str, item: GuestItem | DeviceItem, _wanted: frozenset[str]
+    _request: ProviderRequest, _base: str, item: GuestItem | DeviceItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    if base == _CONTROLLER:
-        return
     owner = item.owner if isinstance(item, DeviceItem) else item
     yield Target(SERVICE, HostItem(owner.prefix, owner.reading))
 
@@ -243,7 +240,7 @@ SERVICE_AFFECTS_ELEMENT = Association(
         Handler(
             (SERVICE,),
             "AffectingElement",
-            (SYSTEM, *_DISPLAY_BASES),
+            _ELEMENTS,
             "AffectedElement",
             _affected,
             enumerated=True,

@@ -348,6 +348,14 @@ def rule_items(item: FilterItem) -> Iterator[tuple[str, RuleItem]]:
         yield next(c.decl.base for c in RULES if c.has(found.protocol)), found
 
 
+def name_in(path: InstancePath) -> str:
+    """The key Name of a path; raises NotFound."""
+    name = path.text("Name")
+    if not name:
+        raise NotFound("Unable to get Name from reference")
+    return name
+
+
 class _FilterProvider(FamilyProvider[Item], Generic[Item]):
     """Finds filters; the name alone says which one is meant."""
 
@@ -364,8 +372,8 @@ class _FilterProvider(FamilyProvider[Item], Generic[Item]):
     def filter_named(self, request: ProviderRequest, name: str) -> FilterItem:
         """The filter of that name; raises NotFound."""
         reading = self.reading(request)
-        if not name or reading is None:
-            raise NotFound("No such instance (Name)")
+        if reading is None:
+            raise NotFound(self.absent)
         try:
             with translated("Unable to read the network filter"):
                 return FilterItem(request.prefix, reading, reading.host.filter(name))
@@ -382,7 +390,7 @@ class FilterListProvider(_FilterProvider[FilterItem]):
 
     def find(self, request: ProviderRequest, path: InstancePath) -> FilterItem:
         """The filter called `Name`."""
-        return self.filter_named(request, path.text("Name"))
+        return self.filter_named(request, name_in(path))
 
 
 class RuleProvider(_FilterProvider[RuleItem]):
@@ -399,8 +407,11 @@ class RuleProvider(_FilterProvider[RuleItem]):
 
     def find(self, request: ProviderRequest, path: InstancePath) -> RuleItem:
         """The rule called `<filter>:<index>`."""
-        name = path.text("Name")
-        for base, rule in rule_items(self.filter_named(request, name.rpartition(":")[0])):
+        name = name_in(path)
+        of, _colon, index = name.rpartition(":")
+        if not (of and index.isdigit()):
+            raise NotFound("Could not parse filter name")
+        for base, rule in rule_items(self.filter_named(request, of)):
             if rule.name == name and base == self._base:
                 return rule
         raise NotFound("No such instance (Name)")

@@ -172,10 +172,13 @@ class ProfileProvider(FamilyProvider[ProfileItem]):
         instance_id = path.text("InstanceID")
         if not instance_id:
             raise Failed("No InstanceID specified")
-        found = [i for i in self.items(request) if i.profile.instance_id == instance_id]
-        if not found:
-            raise NotFound(f"No such instance ({instance_id})")
-        return found[0]
+        followed = list(self.items(request))
+        if not followed:
+            raise NotFound(self.absent)
+        for item in followed:
+            if item.profile.instance_id == instance_id:
+                return item
+        raise NotFound(f"No such instance ({instance_id})")
 
 
 PROFILE = REGISTERED_PROFILE.base
@@ -196,7 +199,7 @@ def _elements(request: ProviderRequest, item: ProfileItem, base: str) -> Iterabl
             if prefix in pool.decl.prefixes
             for found in pool_items(prefix, reading, pool)
         ]
-    pool = POOL_OF_BASE.get(base)
+    pool = POOL_OF_BASE.get(base.lower())
     if pool is not None:
         pool.prepare(request, reading)
         return [Target(base, found) for found in pool_items(prefix, reading, pool)]

@@ -205,7 +205,8 @@ POOLS = (
 """In the order in which a host's pools are listed."""
 
 POOL_OF_KIND = {pool.kind: pool for pool in POOLS}
-POOL_OF_BASE = {pool.decl.base: pool for pool in POOLS}
+POOL_OF_BASE = {pool.decl.base.lower(): pool for pool in POOLS}
+"""By the base name in lower case."""
 
 
 def children(reading: HostReading, of: PoolClass) -> list[StoragePool] | list[Network]:
@@ -234,14 +235,18 @@ def pool_named(prefix: str, reading: HostReading, of: PoolClass, tag: str) -> Po
 def pool_with_id(request: ProviderRequest, reading: HostReading, pool_id: str) -> PoolItem:
     """The pool of any kind with an InstanceID; raises NotFound, saying why."""
     base, slash, tag = pool_id.partition("/")
-    of = POOL_OF_BASE.get(base)
+    of = POOL_OF_BASE.get(base.lower())
     if of is None or request.prefix not in of.decl.prefixes or not slash:
         raise NotFound(f"No such instance ({pool_id}) - resource pool type mismatch")
+    missing = NotFound(f"No such instance ({tag})")
     if tag != PARENT and of.kind not in ("disk", "net"):
-        raise NotFound(f"No such instance ({tag})")
-    with translated(f"No such instance ({tag})"):
-        of.prepare(request, reading)
-        return pool_named(request.prefix, reading, of, tag)
+        raise missing
+    try:
+        with translated("Unable to read the pool"):
+            of.prepare(request, reading)
+            return pool_named(request.prefix, reading, of, tag)
+    except NotFound as error:
+        raise missing from error
 
 
 class PoolProvider(FamilyProvider[PoolItem]):
@@ -273,7 +278,7 @@ class PoolProvider(FamilyProvider[PoolItem]):
         pool_id = path.text("InstanceID")
         if not pool_id:
             raise Failed("Missing InstanceID")
-        if pool_id.partition("/")[0] != self._pool.decl.base:
+        if pool_id.partition("/")[0].lower() != self._pool.decl.base.lower():
             raise NotFound(f"No such instance ({pool_id}) - resource pool type mismatch")
         reading = self.reading(request)
         if reading is None:
