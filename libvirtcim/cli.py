@@ -17,7 +17,7 @@ from libvirtcim import __version__, composition, demo, generate, inspect_host, s
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.config import Config, ConfigError, General, load, option_fields
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.families import KNOWN
 
 EXAMPLES = """\
 examples:
@@ -100,7 +100,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAMILY=URI",
-        help=f"serve a family ({', '.join(FAMILIES)}) from a libvirt URI; repeatable",
+        help=f"serve a family ({', '.join(KNOWN)}) from a libvirt URI; repeatable",
     )
     _add_settings(parser, General, "general")
 

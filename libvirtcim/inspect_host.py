@@ -15,7 +15,7 @@ from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.objects import RequestContext
 from libvirtcim.config import Config
 from libvirtcim.virt import errors as virt
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.families import KNOWN
 from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
 
 CONTEXT = RequestContext()
@@ -113,7 +113,7 @@ def _hypervisor(host: Host, prefix: str) -> dict[str, Any]:
     except virt.VirtError as error:
         problem = error.libvirt_message
     status = host.connection.status()
-    expected = FAMILIES[prefix].connection_types
+    expected = KNOWN[prefix].connection_types
     note = None
     if status.hypervisor_type and status.hypervisor_type.upper() not in {
         t.upper() for t in expected

@@ -22,7 +22,7 @@ from libvirtcim.providers.common import (
     registered,
     translated,
 )
-from libvirtcim.providers.resource_pool import POOLS, PoolItem, pool_items, pool_with_id
+from libvirtcim.providers.resource_pool import PoolItem, pool_with_id, pools_of_host
 from libvirtcim.virt.host import Hosts
 
 ADD, DEFINE, DESTROY = 1, 2, 3
@@ -178,12 +178,7 @@ class AllocationProvider(FamilyProvider[PoolItem]):
         if reading is None:
             return []
         with translated("Unable to list pools"):
-            return [
-                item
-                for pool in POOLS
-                if request.prefix in pool.decl.prefixes
-                for item in pool_items(request.prefix, reading, pool)
-            ]
+            return list(pools_of_host(request.prefix, reading))
 
     def find(self, request: ProviderRequest, path: InstancePath) -> PoolItem:
         """The capabilities of the pool called `InstanceID`."""

@@ -17,7 +17,7 @@ from libvirtcim.cim.indications import IndicationSource
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, InstanceProvider, ProviderRequest
 from libvirtcim.virt import errors as virt
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.families import FAMILIES, Family
 from libvirtcim.virt.guestdata import GuestData
 from libvirtcim.virt.host import Guest, Host, Hosts, Needs, NodeInfo, Volume
 from libvirtcim.virt.nwfilter import Filter
@@ -30,6 +30,11 @@ ALL = tuple(FAMILIES)
 def prefixes_with(kind: str) -> tuple[str, ...]:
     """Prefixes of the families that have a device kind."""
     return tuple(p for p, family in FAMILIES.items() if kind in family.device_kinds)
+
+
+def has_class(family: Family, decl: ClassDecl) -> bool:
+    """Whether a family, or the one that it is like, has a class."""
+    return family.shape in decl.prefixes
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,8 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         self.decl = decl
         self.hosts = hosts
         self.columns = columns
-        self.classes = tuple(decl.class_name(prefix) for prefix in decl.prefixes)
+        more = [f.prefix for f in hosts.more_families if has_class(f, decl)]
+        self.classes = tuple(decl.class_name(prefix) for prefix in (*decl.prefixes, *more))
 
     def host(self, request: ProviderRequest) -> Host | None:
         """The host that serves the request's family; None where none is configured."""

@@ -34,7 +34,7 @@ from libvirtcim.providers.common import (
     registered,
     translated,
 )
-from libvirtcim.providers.resource_pool import POOL_OF_BASE, POOLS, PoolItem, pool_items
+from libvirtcim.providers.resource_pool import POOL_OF_BASE, PoolItem, pool_items, pools_of_host
 from libvirtcim.virt.host import Hosts, Needs
 
 DMTF = 2
@@ -193,12 +193,7 @@ def _elements(request: ProviderRequest, item: ProfileItem, base: str) -> Iterabl
         needs = Needs.STATE if request.names_only else Needs.LIVE
         return [Target(base, GuestItem(prefix, reading, g)) for g in reading.guests(needs)]
     if base == "AllocationCapabilities":
-        return [
-            Target(base, found)
-            for pool in POOLS
-            if prefix in pool.decl.prefixes
-            for found in pool_items(prefix, reading, pool)
-        ]
+        return [Target(base, found) for found in pools_of_host(prefix, reading)]
     pool = POOL_OF_BASE.get(base.lower())
     if pool is not None:
         pool.prepare(request, reading)

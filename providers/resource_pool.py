@@ -20,6 +20,7 @@ from libvirtcim.providers.common import (
     FamilyProvider,
     HostReading,
     Provided,
+    has_class,
     prefixes_with,
     registered,
     translated,
@@ -223,6 +224,13 @@ def pool_items(prefix: str, reading: HostReading, of: PoolClass) -> Iterator[Poo
     yield PoolItem(prefix, reading, of)
 
 
+def pools_of_host(prefix: str, reading: HostReading) -> Iterator[PoolItem]:
+    """All pools of a host, of the kinds that its family has; raises VirtError."""
+    for of in POOLS:
+        if has_class(reading.host.family, of.decl):
+            yield from pool_items(prefix, reading, of)
+
+
 def pool_named(prefix: str, reading: HostReading, of: PoolClass, tag: str) -> PoolItem:
     """The pool with a tag, asked for by itself; raises VirtError where libvirt has none."""
     if tag == PARENT:
@@ -236,7 +244,7 @@ def pool_with_id(request: ProviderRequest, reading: HostReading, pool_id: str) -
     """The pool of any kind with an InstanceID; raises NotFound, saying why."""
     base, slash, tag = pool_id.partition("/")
     of = POOL_OF_BASE.get(base.lower())
-    if of is None or request.prefix not in of.decl.prefixes or not slash:
+    if of is None or not has_class(reading.host.family, of.decl) or not slash:
         raise NotFound(f"No such instance ({pool_id}) - resource pool type mismatch")
     missing = NotFound(f"No such instance ({tag})")
     if tag != PARENT and of.kind not in ("disk", "net"):

@@ -30,7 +30,7 @@ from libvirtcim.providers.common import (
 )
 from libvirtcim.providers.guest_associations import HOST, SYSTEM
 from libvirtcim.providers.pool_associations import POOL_BASES
-from libvirtcim.providers.resource_pool import POOLS, PoolItem, pool_items
+from libvirtcim.providers.resource_pool import PoolItem, pools_of_host
 from libvirtcim.virt.host import Hosts, Needs
 
 SERVICE_BASES = tuple(s.decl.base for s in service.SERVICES)
@@ -58,7 +58,7 @@ def _host_of(
 
 
 def _capabilities_of_host(
-    request: ProviderRequest, _base: str, item: HostItem, wanted: frozenset[str]
+    _request: ProviderRequest, _base: str, item: HostItem, wanted: frozenset[str]
 ) -> Iterable[Target]:
     for base in CAPABILITIES_BASES:
         if base in wanted:
@@ -66,10 +66,8 @@ def _capabilities_of_host(
     if ALLOCATION not in wanted:
         return
     with translated("Unable to list pools"):
-        for pool in POOLS:
-            if request.prefix in pool.decl.prefixes:
-                for found in pool_items(item.prefix, item.reading, pool):
-                    yield Target(ALLOCATION, found)
+        for found in pools_of_host(item.prefix, item.reading):
+            yield Target(ALLOCATION, found)
 
 
 def _elements_of(

@@ -47,6 +47,11 @@ def _merged(word: str, *parts: Mapping[str, Values]) -> Values:
     return merged
 
 
+def _shape(item: PoolItem | HostItem) -> str:
+    """Prefix of the family whose settings these are like."""
+    return item.reading.host.family.shape
+
+
 # --- memory and processors -------------------------------------------------------------------------
 
 _MEMORY = _by_range("VirtualQuantity", 65536, MAX_MEMORY_KIB, 262144, 1024)
@@ -69,7 +74,7 @@ _SHARES: Mapping[str, tuple[Mapping[str, Values], ...]] = {
 def _processors(item: PoolItem, word: str) -> Templates:
     most = item.reading.once("max_vcpus", item.reading.host.max_vcpus)
     counts = _by_range("VirtualQuantity", 0, most, 1, 1)
-    shares = _SHARES.get(item.prefix, ())
+    shares = _SHARES.get(_shape(item), ())
     yield (
         "ProcResourceAllocationSettingData",
         {"AllocationUnits": "Processors", **_merged(word, counts, *shares)},
@@ -128,7 +133,7 @@ def _networks(item: PoolItem, word: str) -> Templates:
         for values in NETWORKS:
             yield "NetPoolResourceAllocationSettingData", dict(values)
         return
-    if item.prefix == "LXC":  # containers' settings have no place for the kind of connection
+    if _shape(item) == "LXC":  # containers' settings have no place for the kind of connection
         return
     limited = _BANDWIDTH if word in ("Minimum", "Increment") else {}
     for values in CONNECTIONS:
@@ -171,7 +176,7 @@ def _disks(item: PoolItem, word: str) -> Templates:
         for values in STORAGE_POOLS:
             yield "DiskPoolResourceAllocationSettingData", {**values, **_AUTOSTART[word]}
         return
-    if item.prefix == "LXC":
+    if _shape(item) == "LXC":
         yield (
             "DiskResourceAllocationSettingData",
             {"Address": "/tmp", "MountPoint": "/lxc_mnt/tmp"},
@@ -221,7 +226,7 @@ def _disk(volume: Volume, word: str) -> Values:
 def _guest_disks(item: PoolItem, values: Values, full: str, para: str) -> Templates:
     """A disk as guests see it; Xen has one kind of guests that see hardware and one that don't."""
     base = "DiskResourceAllocationSettingData"
-    if item.prefix != "Xen":
+    if _shape(item) != "Xen":
         yield base, {**values, "VirtualDevice": full}
         return
     yield base, {**values, "Caption": "FV disk", "VirtualDevice": full}
@@ -256,7 +261,7 @@ def _displays(_item: PoolItem, _word: str) -> Templates:
 
 
 def _inputs(item: PoolItem, _word: str) -> Templates:
-    for device, bus, guests in _INPUTS.get(item.prefix, _INPUTS["KVM"]):
+    for device, bus, guests in _INPUTS[_shape(item)]:
         yield (
             "InputResourceAllocationSettingData",
             {
@@ -344,7 +349,7 @@ def _migration_capabilities_of(
 
 def _new_guests(item: HostItem) -> Iterator[Values]:
     """What a guest to be defined can look like."""
-    if item.prefix == "Xen":
+    if _shape(item) == "Xen":
         yield {
             "VirtualSystemIdentifier": "Xen_Paravirt_Guest",
             "Bootloader": "/usr/bin/pygrub",
@@ -356,7 +361,7 @@ def _new_guests(item: HostItem) -> Iterator[Values]:
                 "BootDevices": ["hda"],
                 "IsFullVirt": True,
             }
-    elif item.prefix == "LXC":
+    elif _shape(item) == "LXC":
         yield {"VirtualSystemIdentifier": "LXC_guest", "InitPath": "/sbin/init"}
     else:
         yield {"VirtualSystemIdentifier": f"{item.prefix}_guest", "BootDevices": ["hda"]}

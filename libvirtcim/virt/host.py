@@ -23,7 +23,7 @@ from libvirtcim.virt.capabilities import parse as parse_capabilities
 from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Busy, VirtError
-from libvirtcim.virt.families import FAMILIES, Family
+from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guestdata import GuestData, SideFiles
@@ -626,12 +626,17 @@ class Hosts:
         for prefix, uri in uris.items():
             if uri not in connections:
                 connections[uri] = Connection(uri, readonly, connection_settings)
-            self._hosts[prefix] = Host(connections[uri], FAMILIES[prefix], settings)
+            self._hosts[prefix] = Host(connections[uri], KNOWN[prefix], settings)
         self._connections = connections
 
     def host(self, prefix: str) -> Host:
         """The host of a prefix as configured; KeyError for another."""
         return self._hosts[prefix]
+
+    @property
+    def more_families(self) -> tuple[Family, ...]:
+        """The families besides the three usual ones that have a connection."""
+        return tuple(f for prefix, f in MORE_FAMILIES.items() if prefix in self._hosts)
 
     def __iter__(self) -> Any:
         return iter(self._hosts.values())
