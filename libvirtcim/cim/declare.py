@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from libvirtcim.cim.schema import LocalClass, MethodInfo, ParameterInfo, PropertyInfo
 
@@ -131,14 +131,11 @@ def expand_all(declarations: Iterable[ClassDecl]) -> list[LocalClass]:
     return [decl.expand(prefix) for decl in declarations for prefix in decl.prefixes]
 
 
-_Limited = TypeVar("_Limited", Property, Method)
-
-
-def _also_of(limited: _Limited, prefix: str, model: str) -> _Limited:
-    prefixes: tuple[str, ...] | None = limited.prefixes
-    if prefixes is None or model not in prefixes:
+def _also_of(limited: Any, prefix: str, model: str) -> Any:
+    """A property or method that the model has, for one family more."""
+    if limited.prefixes is None or model not in limited.prefixes:
         return limited
-    return replace(limited, prefixes=(*prefixes, prefix))
+    return replace(limited, prefixes=(*limited.prefixes, prefix))
 
 
 def _has(prefixes: tuple[str, ...] | None, prefix: str) -> bool:
