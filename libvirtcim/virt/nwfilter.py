@@ -11,7 +11,7 @@ from typing import Any
 import libvirt
 from lxml import etree
 
-from libvirtcim.virt.xmlplace import Path
+from libvirtcim.virt.xmlplace import Path, insert, remove
 from libvirtcim.virt.xmltree import Attr, Children, IntAttr, Property, Text, Values, XmlObject
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,15 @@ class _Matches(Property[tuple[Match, ...]]):
             for child in target
             if isinstance(child.tag, str)
         )
+
+    def write(self, obj: XmlObject, value: tuple[Match, ...]) -> None:
+        """Replaces all of them, unless they are as wanted already."""
+        if value == self.read(obj.element):
+            return
+        for child in [c for c in obj.element if isinstance(c.tag, str)]:
+            remove(child)
+        for tag, attributes in value:
+            insert(obj.element, etree.Element(tag, dict(attributes)), obj.child_order())
 
 
 class Rule(XmlObject):
