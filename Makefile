@@ -10,13 +10,17 @@ CONNECTION ?=
 JOBS ?= auto
 PREFIX ?= /usr/local
 DESTDIR ?=
+CMPIDIR ?= $(PREFIX)/lib/cmpi
+CONFIG ?= /etc/libvirtcim.toml
 
 # what serving needs, and what the test suite needs besides
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-lxc libvirt-clients \
 	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
 	libvirt-daemon-config-nwfilter sblim-wbemcli openssl
-INSTALL_PACKAGES := python3-pip python3-setuptools python3-wheel
+INSTALL_PACKAGES := python3-pip python3-setuptools python3-wheel python3-venv python3-dev gcc
+# what the plugin and its registration need; a package depends on them
+PLUGIN_PACKAGES := python3-libvirt python3-lxml python3-libconf python3-lark
 
 # Debian's Python puts what goes to /usr into /usr/local, unless told that a package is being made.
 INSTALL_PREFIX := $(PREFIX)
@@ -28,7 +32,15 @@ INSTALL_LAYOUT := DEB_PYTHON_INSTALL_LAYOUT=deb
 endif
 endif
 
-.PHONY: help deps deps-run run check lint types test generate bench plugin install clean
+# installed here first, then copied: so it is known to the last file what is installed
+TREE := build/tree
+INSTALLED := $(PREFIX)/share/libvirtcim/installed
+# the plugin is made with Cython 3: the system's, or one in an environment of its own
+CYTHON := import Cython, sys; sys.exit(Cython.__version__ < "3")
+CYTHON_ENVIRONMENT := build/cython
+
+.PHONY: help deps deps-run run check lint types test generate bench plugin clean
+.PHONY: install postinstall preuninstall uninstall
 
 help:
 	@echo 'make run       install what is missing, serve this machine'"'"'s guests on port $(PORT), show them'
@@ -38,7 +50,10 @@ help:
 	@echo 'make generate  MOF, registration files, class table and class reference'
 	@echo 'make bench     speed, against the floor that libvirt itself sets'
 	@echo 'make plugin    build/liblibvirtcim.so, the CMPI plugin for OpenPegasus and SFCB'
-	@echo 'make install   install below DESTDIR=, PREFIX= ($(PREFIX))'
+	@echo 'make install   install below DESTDIR=, PREFIX= ($(PREFIX)), the plugin into CMPIDIR= ($(CMPIDIR))'
+	@echo 'make postinstall, preuninstall   register what is installed with the CIM servers of this'
+	@echo '               machine; undo that'
+	@echo 'make uninstall remove exactly what make install put there'
 	@echo 'make clean     remove what was built'
 
 deps: .deps-test $(VENV)/.dev
@@ -96,14 +111,35 @@ bench: deps
 plugin: deps
 	@$(PY) -m libvirtcim.cmpi.build
 
-install:
-	@packaging/apt-packages $(INSTALL_PACKAGES)
-	@rm -rf build/lib
-	@$(INSTALL_LAYOUT) $(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --root-user-action=ignore \
-		--prefix '$(INSTALL_PREFIX)' $(if $(DESTDIR),--root '$(DESTDIR)') .
-	@install -d '$(DESTDIR)$(PREFIX)/share/libvirtcim'
-	@cp -r mof registration '$(DESTDIR)$(PREFIX)/share/libvirtcim/'
+install: $(TREE)
+	@packaging/install-tree $(TREE) '$(DESTDIR)' '$(INSTALLED)'
 	@echo 'installed below $(DESTDIR)$(PREFIX), without the Python packages that it needs (see pyproject.toml)'
+
+.PHONY: $(TREE)
+$(TREE):
+	@packaging/apt-packages $(INSTALL_PACKAGES) $(if $(DESTDIR),,$(PLUGIN_PACKAGES))
+	@rm -rf build/lib $(TREE)
+	@$(INSTALL_LAYOUT) $(SYSTEM_PYTHON) -m pip install --quiet --no-deps --no-build-isolation --ignore-installed \
+		--root-user-action=ignore --no-warn-script-location \
+		--prefix '$(INSTALL_PREFIX)' --root '$(abspath $(TREE))' .
+	@install -d '$(TREE)$(PREFIX)/share/libvirtcim' '$(TREE)$(CMPIDIR)'
+	@cp -r mof registration '$(TREE)$(PREFIX)/share/libvirtcim/'
+	@$(SYSTEM_PYTHON) -c '$(CYTHON)' 2>/dev/null || { \
+		$(SYSTEM_PYTHON) -m venv $(CYTHON_ENVIRONMENT) && \
+		$(CYTHON_ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check 'cython>=3'; }
+	@python=$(SYSTEM_PYTHON); $$python -c '$(CYTHON)' 2>/dev/null || python=$(CYTHON_ENVIRONMENT)/bin/python; \
+		$$python -m libvirtcim.cmpi.build --python '$(SYSTEM_PYTHON)' --config '$(CONFIG)' \
+		--output build/installed/liblibvirtcim.so
+	@install -m 755 build/installed/liblibvirtcim.so '$(TREE)$(CMPIDIR)/'
+
+postinstall:
+	@'$(PREFIX)/bin/libvirtcim' register
+
+preuninstall:
+	@'$(PREFIX)/bin/libvirtcim' unregister
+
+uninstall:
+	@packaging/remove-tree '$(DESTDIR)' '$(INSTALLED)'
 
 clean:
 	@rm -rf build dist *.egg-info $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 NAMESPACE = (
@@ -33,9 +34,15 @@ def _message(operation: str, parameters: str) -> bytes:
     ).encode()
 
 
-def enumerate_instances(cls: str) -> Request:
-    """EnumerateInstances with all properties, subclasses included."""
-    return _of_class("EnumerateInstances", cls)
+def enumerate_instances(cls: str, properties: Sequence[str] | None = None) -> Request:
+    """EnumerateInstances, subclasses included; `properties` None: all."""
+    listed = ""
+    if properties is not None:
+        values = "".join(f"<VALUE>{name}</VALUE>" for name in properties)
+        listed = (
+            f'<IPARAMVALUE NAME="PropertyList"><VALUE.ARRAY>{values}</VALUE.ARRAY></IPARAMVALUE>'
+        )
+    return _of_class("EnumerateInstances", cls, listed)
 
 
 def enumerate_instance_names(cls: str) -> Request:
@@ -43,9 +50,9 @@ def enumerate_instance_names(cls: str) -> Request:
     return _of_class("EnumerateInstanceNames", cls)
 
 
-def _of_class(operation: str, cls: str) -> Request:
+def _of_class(operation: str, cls: str, more: str = "") -> Request:
     parameter = f'<IPARAMVALUE NAME="ClassName"><CLASSNAME NAME="{cls}"/></IPARAMVALUE>'
-    return Request(operation, cls, _message(operation, parameter))
+    return Request(operation, cls, _message(operation, parameter + more))
 
 
 def get_computer_system(cls: str, name: str) -> Request:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
-from libvirtcim import __version__, composition, demo, generate, inspect_host, serve
+from libvirtcim import __version__, composition, generate
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.config import Config, ConfigError, General, load, option_fields
+from libvirtcim.register import command as registering
+from libvirtcim.register.plan import RegistrationError
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import KNOWN
 
@@ -28,7 +28,12 @@ examples:
                    --authentication htpasswd --htpasswd-file /etc/libvirtcim.users
   libvirtcim doctor                                  which hypervisors answer, and why others don't
   libvirtcim ls --json                               the guests, for scripts
+  libvirtcim register sfcb                           let SFCB serve them, through the CMPI plugin
 """
+
+
+OPTIONAL = ("aiohttp", "pywbem", "tabulate")
+"""Modules without which some commands run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,10 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CIMError as error:
         print(f"libvirtcim: {error.message}", file=sys.stderr)
         return 1
+    except RegistrationError as error:
+        print(f"libvirtcim: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
-        if error.name != "pywbem":
+        if error.name not in OPTIONAL:
             raise
-        print("libvirtcim: this needs pywbem: pip install pywbem", file=sys.stderr)
+        print(f"libvirtcim: this needs {error.name}: pip install {error.name}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -82,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "tell which hypervisors answer, which don't and why")
     _add_common(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
+    registered = command("register", _register, "let CIM servers serve the guests, by the plugin")
+    registering.add_options(registered, registers=True, changes=True)
+    removed = command("unregister", _unregister, "undo what register did with CIM servers")
+    registering.add_options(removed, registers=False, changes=True)
+    told = command("status", _status, "tell with which CIM servers the plugin is registered")
+    registering.add_options(told, registers=False, changes=False)
     made = command("generate", _generate, "write MOF, registration files and references")
     made.add_argument("--check", action="store_true", help="only say what is out of date")
     made.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="tree to write to")
@@ -145,15 +159,25 @@ def _config(options: argparse.Namespace, *, quiet: bool = False) -> Config:
     return config
 
 
+# what only some commands need is imported by these: the others start sooner, and run where the HTTP
+# server's packages are not installed
+
+
 def _serve(options: argparse.Namespace) -> int:
+    from libvirtcim import serve
+
     return serve.run(_config(options))
 
 
 def _demo(options: argparse.Namespace) -> int:
+    from libvirtcim import demo
+
     return demo.run(_config(options), chosen=bool(options.connection))
 
 
 def _ls(options: argparse.Namespace) -> int:
+    from libvirtcim import inspect_host
+
     config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
@@ -171,6 +195,8 @@ def _ls(options: argparse.Namespace) -> int:
 
 def guest_table(rows: Sequence[dict[str, Any]]) -> str:
     """Guests as a table for a terminal."""
+    from tabulate import tabulate
+
     cells = [
         [
             row["family"],
@@ -187,6 +213,8 @@ def guest_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from libvirtcim import inspect_host
+
     config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
@@ -222,6 +250,18 @@ def _print_report(report: dict[str, Any]) -> None:
             print(f"       {host['problem']}")
         if host["note"]:
             print(f"       note: {host['note']}")
+
+
+def _register(options: argparse.Namespace) -> int:
+    return registering.register(options, composition.declarations())
+
+
+def _unregister(options: argparse.Namespace) -> int:
+    return registering.unregister(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    return registering.status(options, composition.declarations())
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -10,25 +10,36 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from urllib.parse import urlsplit
 
-from bench.cmpi.rows.sample_row import COUNT, ROW
+from bench import messages
+from bench.cmpi.rows.sample_row import COUNT, PLAIN, ROW
+from bench.cmpi.servers import SERVERS, Plugin
+from bench.messages import Request
+from bench.served import Client
 from libvirtcim import composition
 from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.objects import InstancePath
-from libvirtcim.cmpi import build
 from tests.cmpi.driver import Host
-from tests.cmpi.parts import ROOT, compile_c, compile_host, make_environment, with_providers
+from tests.cmpi.parts import compile_c, compile_host
 
 HERE = Path(__file__).parent
+FEW = ["Text3", "Small1"]
 OPERATIONS = {
     f"EnumerateInstances {COUNT} x 25": ("enumerateInstances", {}),
-    f"EnumerateInstances {COUNT} x 2": ("enumerateInstances", {"properties": ["Text3", "Small1"]}),
+    f"EnumerateInstances {COUNT} x 2": ("enumerateInstances", {"properties": FEW}),
     f"EnumerateInstanceNames {COUNT}": ("enumerateInstanceNames", {}),
 }
+REQUESTS: dict[str, Callable[[str], Request]] = {
+    f"EnumerateInstances {COUNT} x 25": messages.enumerate_instances,
+    f"EnumerateInstances {COUNT} x 2": lambda cls: messages.enumerate_instances(cls, FEW),
+    f"EnumerateInstanceNames {COUNT}": messages.enumerate_instance_names,
+}
+"""The same operations over HTTP."""
 ROUNDS_PER_REPETITION = 4
 
 
@@ -56,35 +67,57 @@ class Result:
 
 
 def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
-    """Measures in the CMPI host; raises `build.CannotBuild` where the plugin can't be built."""
+    """Measures in the CMPI host, and in the CIM servers that are there.
+
+    Raises `build.CannotBuild` where the plugin can't be built.
+    """
     with tempfile.TemporaryDirectory(prefix="lvb-") as name:
         folder = Path(name)
         progress("cmpi: building the plugin and the provider in C")
         program = compile_host(folder / "host", ("-O2",))
         sample = folder / "libsample.so"
         compile_c(HERE / "provider.c", sample, "-O2", "-fPIC", "-shared")
-        plugin = _plugin(folder)
+        plugin = Plugin.build(folder)
         compared = []
-        with _host(program, sample) as plain, _host(program, plugin) as ours:
+        with _host(program, sample) as plain, _host(program, plugin.library) as ours:
             for title, (operation, more) in OPERATIONS.items():
                 progress(f"cmpi: {title}")
                 compared.append(_compare(title, plain, ours, operation, more, repetitions))
         starts, sizes = [], []
         for _ in range(repetitions):
             progress("cmpi: start of the plugin")
-            with _host(program, plugin) as host:
+            with _host(program, plugin.library) as host:
                 starts.append(_seconds(host, "factory") + _seconds(host, "enumerateInstanceNames"))
                 sizes.append(_resident(host))
-        return Result(repetitions, compared, median(starts), int(median(sizes)), [])
+        skipped = []
+        for name, (lacking, start) in SERVERS.items():
+            reason = lacking()
+            if reason is not None:
+                skipped.append(f"{name}: {reason}")
+                continue
+            progress(f"cmpi: {name}")
+            with start(folder, plugin, sample) as url:
+                compared += _compare_over_http(name, url, repetitions)
+        return Result(repetitions, compared, median(starts), int(median(sizes)), skipped)
 
 
-def _plugin(folder: Path) -> Path:
-    config = folder / "libvirtcim.toml"
-    config.write_text('[connections]\nKVM = "test:///default"\n')
-    python = make_environment(folder / "environment", with_providers(HERE / "rows"))
-    output = folder / build.OUTPUT.name
-    build.build(output, python=python, config=str(config), objects=ROOT / "build" / "cmpi")
-    return output
+def _compare_over_http(name: str, url: str, repetitions: int) -> Iterator[Compared]:
+    with closing(Client(*_address(url))) as client:
+        for title, make in REQUESTS.items():
+            plain, ours = (make(decl.class_name("KVM")) for decl in (PLAIN, ROW))
+            for request in (plain, ours):
+                client.answer(request)
+            pairs = [
+                (client.answer(plain), client.answer(ours))
+                for _ in range(repetitions * ROUNDS_PER_REPETITION)
+            ]
+            yield _compared(name, title, pairs)
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None and parts.port is not None
+    return parts.hostname, parts.port
 
 
 @contextmanager
@@ -110,8 +143,13 @@ def _compare(
         (_seconds(plain, operation, **more), _seconds(ours, operation, **more))
         for _ in range(repetitions * ROUNDS_PER_REPETITION)
     ]
+    return _compared("CMPI host", title, pairs)
+
+
+def _compared(where: str, title: str, pairs: list[tuple[float, float]]) -> Compared:
+    """Out of pairs of seconds: plain C, plugin."""
     return Compared(
-        "CMPI host", title, median(c for c, _ in pairs), median(p for _, p in pairs),
+        where, title, median(c for c, _ in pairs), median(p for _, p in pairs),
         median(p / c for c, p in pairs),
     )  # fmt: skip
 

@@ -93,18 +93,7 @@ class Broker:
         rows: list[Instance] = []
         shared: dict[Any, Any] = {}
         for cls in self.schema.family(namespace, classname):
-            request = self._request(context, cls, namespace, shown, shared)
-            association = self._associations.get(cls.name.lower())
-            if association is not None:
-                rows.extend(
-                    hit.reference(namespace, request.wanted)
-                    for hit in self._all_hits(request, association)
-                )
-            elif (provider := self._providers.get(cls.name.lower())) is not None:
-                layout = self._layout(cls, provider)
-                rows.extend(
-                    layout.row(item, namespace, request.wanted) for item in provider.items(request)
-                )
+            rows.extend(self._rows(self._request(context, cls, namespace, shown, shared)))
         return iter(rows)
 
     def enumerate_instance_names(
@@ -115,17 +104,51 @@ class Broker:
         paths: list[InstancePath] = []
         shared: dict[Any, Any] = {}
         for cls in self.schema.family(namespace, classname):
-            request = self._request(context, cls, namespace, NAMES_ONLY, shared)
-            association = self._associations.get(cls.name.lower())
-            if association is not None:
-                paths.extend(
-                    _path_of(hit.reference(namespace))
-                    for hit in self._all_hits(request, association)
-                )
-            elif (provider := self._providers.get(cls.name.lower())) is not None:
-                layout = self._layout(cls, provider)
-                paths.extend(layout.path(item, namespace) for item in provider.items(request))
+            paths.extend(self._paths(self._request(context, cls, namespace, NAMES_ONLY, shared)))
         return iter(paths)
+
+    def instances_of(
+        self,
+        context: RequestContext,
+        namespace: str,
+        classname: str,
+        properties: Collection[str] | None = None,
+    ) -> Iterator[Instance]:
+        """Instances of exactly this class, each made when it is taken; so each can raise an error.
+
+        For those who ask for every subclass by itself and send what they have at once.
+        """
+        namespace = self.schema.namespace(namespace)
+        cls = self.schema.get(namespace, classname)
+        return self._rows(self._request(context, cls, namespace, properties))
+
+    def paths_of(
+        self, context: RequestContext, namespace: str, classname: str
+    ) -> Iterator[InstancePath]:
+        """Paths of the instances of exactly this class, as `instances_of`."""
+        namespace = self.schema.namespace(namespace)
+        cls = self.schema.get(namespace, classname)
+        return self._paths(self._request(context, cls, namespace, NAMES_ONLY))
+
+    def _rows(self, request: ProviderRequest) -> Iterator[Instance]:
+        association = self._associations.get(request.cls.name.lower())
+        if association is not None:
+            for hit in self._all_hits(request, association):
+                yield hit.reference(request.namespace, request.wanted)
+        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+            row = self._layout(request.cls, provider).row
+            for item in provider.items(request):
+                yield row(item, request.namespace, request.wanted)
+
+    def _paths(self, request: ProviderRequest) -> Iterator[InstancePath]:
+        association = self._associations.get(request.cls.name.lower())
+        if association is not None:
+            for hit in self._all_hits(request, association):
+                yield _path_of(hit.reference(request.namespace))
+        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+            path = self._layout(request.cls, provider).path
+            for item in provider.items(request):
+                yield path(item, request.namespace)
 
     def get_instance(
         self,

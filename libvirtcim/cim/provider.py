@@ -99,6 +99,13 @@ class InstanceProvider(Generic[Item]):
         return bool(self.methods)
 
 
+_Compute: TypeAlias = Callable[[Any], Value]
+_Choice: TypeAlias = (
+    "tuple[dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[tuple[str, _Compute], ...]]"
+)
+"""Of a property list: defaults; names and columns of properties without; columns that go before one."""
+
+
 class Layout:
     """How items become rows of one class: key columns, value columns, class defaults."""
 
@@ -119,9 +126,7 @@ class Layout:
         )
         by_name = dict(self._columns)
         self.keys = tuple((p.name, self._key_column(p, by_name)) for p in cls.keys)
-        self._chosen: dict[
-            frozenset[str] | None, tuple[dict[str, Value], tuple[tuple[str, Any], ...]]
-        ] = {}
+        self._chosen: dict[frozenset[str] | None, _Choice] = {}
 
     def _key_column(self, prop: PropertyInfo, by_name: Mapping[str, Any]) -> Any:
         compute = by_name.get(prop.name)
@@ -138,9 +143,11 @@ class Layout:
 
     def row(self, item: Any, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
         """The item's instance with its path; only `wanted` properties (None: all) are computed."""
-        constants, columns = self._choice(wanted)
-        values = constants.copy()
-        for name, compute in columns:
+        constants, names, computes, over_constants = self._choice(wanted)
+        values = dict(zip(names, [compute(item) for compute in computes], strict=True))
+        if constants:
+            values.update(constants)
+        for name, compute in over_constants:
             value = compute(item)
             if value is not None:
                 values[name] = value
@@ -151,14 +158,16 @@ class Layout:
             self.cls, InstancePath(self.cls.name, tuple(keys), namespace), values, wanted
         )
 
-    def _choice(
-        self, wanted: frozenset[str] | None
-    ) -> tuple[dict[str, Value], tuple[tuple[str, Any], ...]]:
+    def _choice(self, wanted: frozenset[str] | None) -> _Choice:
         found = self._chosen.get(wanted)
         if found is None:
+            columns = [c for c in self._columns if wanted is None or c[0] in wanted]
+            plain = [c for c in columns if c[0] not in self._constants]
             found = (
                 {n: v for n, v in self._constants.items() if wanted is None or n in wanted},
-                tuple(c for c in self._columns if wanted is None or c[0] in wanted),
+                tuple(name for name, _compute in plain),
+                tuple(compute for _name, compute in plain),
+                tuple(c for c in columns if c[0] in self._constants),
             )
             if len(self._chosen) < MAX_LAYOUT_CHOICES:
                 self._chosen[wanted] = found

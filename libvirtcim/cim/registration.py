@@ -113,7 +113,8 @@ def render_pegasus(
 ) -> str:
     """PG_ProviderModule, PG_Provider and PG_ProviderCapabilities, to compile into `interop`.
 
-    `location`: the library to load. InterfaceVersion must be "2.0.0": OpenPegasus refuses every other for CMPI.
+    `location`: the library to load. InterfaceVersion must be "2.0.0": OpenPegasus refuses every
+    other for CMPI.
     """
     by_class: dict[str, list[Row]] = {}
     for row in rows(declarations, interop):

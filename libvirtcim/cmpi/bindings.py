@@ -138,7 +138,7 @@ class Provider:
         """EnumerateInstanceNames of exactly one class."""
         service, incoming, outgoing = self._opened()
         namespace, classname = incoming.place(path)
-        found = service.enumerate_instance_names(incoming.context(context), namespace, classname)
+        found = service.broker.paths_of(incoming.context(context), namespace, classname)
         outgoing.send_paths(result, found, namespace)
 
     @answering
@@ -148,7 +148,7 @@ class Provider:
         """EnumerateInstances of exactly one class."""
         service, incoming, outgoing = self._opened()
         namespace, classname = incoming.place(path)
-        found = service.enumerate_instances(
+        found = service.broker.instances_of(
             incoming.context(context), namespace, classname, properties
         )
         outgoing.send_instances(result, found, namespace, properties)

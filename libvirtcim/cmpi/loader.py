@@ -55,24 +55,6 @@ class Service:
         self.broker.indications.close()
         self.hosts.close()
 
-    def enumerate_instances(
-        self,
-        context: RequestContext,
-        namespace: str,
-        classname: str,
-        properties: Collection[str] | None,
-    ) -> Iterator[Instance]:
-        """Instances of exactly this class: the CIM server asks for each subclass by itself."""
-        found = self.broker.enumerate_instances(context, namespace, classname, properties)
-        return (row for row in found if row.cls.name.lower() == classname.lower())
-
-    def enumerate_instance_names(
-        self, context: RequestContext, namespace: str, classname: str
-    ) -> Iterator[InstancePath]:
-        """Paths of the instances of exactly this class."""
-        found = self.broker.enumerate_instance_names(context, namespace, classname)
-        return (path for path in found if path.classname.lower() == classname.lower())
-
     def associators(
         self,
         context: RequestContext,

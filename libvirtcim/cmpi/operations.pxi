@@ -10,7 +10,7 @@ cdef public CMPIStatus libvirtcim_enumerate_instance_names(
     try:
         asked = path_of(path)
         where = asked.namespace or ""
-        found = service().enumerate_instance_names(context_of(ctx), where, asked.classname)
+        found = service().broker.paths_of(context_of(ctx), where, asked.classname)
         send_paths(broker, result, found, where)
     except BaseException as error:
         return failure(broker, error)
@@ -25,7 +25,9 @@ cdef public CMPIStatus libvirtcim_enumerate_instances(
     try:
         asked = path_of(path)
         where = asked.namespace or ""
-        found = service().enumerate_instances(context_of(ctx), where, asked.classname, names_of(properties))
+        found = service().broker.instances_of(
+            context_of(ctx), where, asked.classname, names_of(properties)
+        )
         send_instances(broker, result, found, where, properties)
     except BaseException as error:
         return failure(broker, error)

@@ -51,6 +51,14 @@ class Kind:
     member: str
 
 
+class Refused(Failed):
+    """The CIM server did not do what it was asked; `code` is CMPI's."""
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(f"The CIM server refused {what} (code {code})")
+        self.code = code
+
+
 class Swig:
     """The functions of `_cmpi`, with failures as CIM errors."""
 
@@ -79,7 +87,7 @@ class Swig:
         self.set_array = module.CMPIValue_array_set
 
     def call(self, what: str, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of a function; raises Failed where the CIM server refuses `what`."""
+        """The result of a function; raises Refused where the CIM server refuses `what`."""
         try:
             found = function(*arguments)
         except RuntimeError as error:
@@ -88,7 +96,7 @@ class Swig:
                 raise
             raised.disown()
             code = self.module.CMPIException_get_error_code(raised)
-            raise Failed(f"The CIM server refused {what} (code {code})") from None
+            raise Refused(what, code) from None
         return found
 
     def made(self, what: str, function: Callable[..., Any], *arguments: Any) -> Pointer:
@@ -124,19 +132,26 @@ class Incoming:
         """Who asks."""
         try:
             data = self._swig.call("", self._module.CMPIContext_get_entry, context, "CMPIPrincipal")
-        except Failed:  # there is no such entry
+        except Refused:  # there is no such entry
             return RequestContext()
         return RequestContext(self._datum(data).value or None)
 
     def path(self, path: Pointer) -> InstancePath:
         """A path with its keys; those without a value are left out."""
         namespace, classname = self.place(path)
+        at = self._module.CMPIObjectPath_get_key_at
+        count = self._swig.call("the keys of a path", self._module.CMPIObjectPath_key_count, path)
         keys: list[tuple[str, KeyValue]] = []
-        for name, given in self._pairs(
-            path, self._module.CMPIObjectPath_key_count, self._module.CMPIObjectPath_get_key_at
-        ):
-            if given.value is not None:
-                keys.append((name, given.value))
+        for index in range(count):
+            try:
+                data, name = self._swig.call("a key of a path", at, path, index)
+            except Refused as error:
+                if error.code != self._module.CMPI_RC_ERR_NO_SUCH_PROPERTY:
+                    raise
+                continue  # OpenPegasus' answer for a key without a value
+            value = self._datum(data).value
+            if value is not None:
+                keys.append((name, value))
         return InstancePath(classname, tuple(keys), namespace or None)
 
     def place(self, path: Pointer) -> tuple[str, str]:
@@ -344,7 +359,7 @@ class Outgoing:
         apply = self._module.CMPIInstance_set_property_filter
         try:
             self._swig.call("a property list", apply, instance, listed)
-        except Failed:
+        except Refused:
             return False
         return True
 

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from libvirtcim import __version__
-from libvirtcim.cim import registration
 from libvirtcim.cim.declare import ClassDecl
-from libvirtcim.register import schema
 from libvirtcim.register.doors import Door
-from libvirtcim.register.plan import Plan
+from libvirtcim.register.plan import Plan, RegistrationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +26,18 @@ class Offer:
     """The library that the CIM server is to load."""
     version: str = __version__
 
-    def fingerprint(self) -> str:
-        """Tells registrations apart: differs with the classes, their registration, the library."""
-        digest = hashlib.sha256(self.library.read_bytes())
-        digest.update(registration.render_sfcb(self.declarations, self.door.location).encode())
-        for namespace in schema.namespaces(self.declarations):
-            digest.update(schema.own_mof(self.declarations, namespace).encode())
-        return f"{self.version}-{digest.hexdigest()[:16]}"
+    def fingerprint(self, texts: Iterable[str]) -> str:
+        """Tells registrations apart: by version, library, and the texts that are registered.
+
+        Raises RegistrationError where the library can't be read.
+        """
+        try:
+            digest = hashlib.sha256(self.library.read_bytes())
+        except OSError as error:
+            raise RegistrationError(f"{self.library}: {error.strerror}") from error
+        for text in (self.version, *texts):
+            digest.update(text.encode() + b"\0")
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Status:
     """Whether it is what `register` would register now; None: nothing is registered, or the
     library to compare with is not there."""
     door: str | None = None
+    library: str | None = None
+    """The library that was registered; None: nothing is registered, or unknown."""
     problems: tuple[str, ...] = ()
     """What keeps the registered classes from being served."""
 

@@ -62,7 +62,8 @@ DOORS = {
 def _places() -> Iterator[Path]:
     """Directories with CMPI libraries: of this source tree, of this installation, of the system."""
     package = Path(libvirtcim.__file__).parent
-    yield package.parent / "build"
+    if (package.parent / "pyproject.toml").exists():
+        yield package.parent / "build"
     for above in package.parents:
         if above.name in ("lib", "lib64"):
             yield above / "cmpi"

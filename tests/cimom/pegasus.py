@@ -114,7 +114,7 @@ class Pegasus:
         assert not self.running, "the server is running already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._inside("cimserver", "daemon=false")],
+                ["setpriv", "--pdeathsig", "KILL", *self.command("cimserver", "daemon=false")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -159,7 +159,7 @@ class Pegasus:
     ) -> subprocess.CompletedProcess[str]:
         """Runs a program that sees this server as the machine's OpenPegasus; returns its output."""
         done = subprocess.run(
-            self._inside(*command, environment=environment),
+            self.command(*command, environment=environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -214,10 +214,10 @@ class Pegasus:
         holder.stdout.close()
         return holder
 
-    def _inside(
+    def command(
         self, *command: str | Path, environment: Mapping[str, str] | None = None
     ) -> Sequence[str]:
-        """The command as one that runs in the namespace."""
+        """The command line of a program that sees this server as the machine's OpenPegasus."""
         variables = {
             "PEGASUS_HOME": str(self.home),
             "LD_LIBRARY_PATH": str(self.home / "lib"),

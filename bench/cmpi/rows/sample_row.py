@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -45,6 +46,9 @@ ROW = ClassDecl(
     registration=Registration("libvirtcim", ("instance",)),
 )  # fmt: skip
 
+PLAIN = replace(ROW, base="PlainRow", registration=None)
+"""The same class for the provider in C, where both serve in one CIM server."""
+
 
 class Rows(InstanceProvider[int]):
     """The rows; an item is the row's number."""
@@ -64,4 +68,4 @@ class Rows(InstanceProvider[int]):
 def provide(hosts: Hosts) -> Provided:
     """What every provider module has."""
     providers: tuple[InstanceProvider[Any], ...] = (Rows(),)
-    return Provided((ROW,), providers)
+    return Provided((ROW, PLAIN), providers)
