@@ -175,6 +175,11 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
         more = [f.prefix for f in hosts.more_families if has_class(f, decl)]
         self.classes = tuple(decl.class_name(prefix) for prefix in (*decl.prefixes, *more))
 
+    def serves(self, namespace: str) -> bool:
+        """Whether the class is registered there."""
+        registration = self.decl.registration
+        return registration is not None and namespace in registration.namespaces
+
     def host(self, request: ProviderRequest) -> Host | None:
         """The host that serves the request's family; None where none is configured."""
         try:

@@ -48,6 +48,8 @@ from libvirtcim.virt.host import Hosts, Needs
 KINDS = tuple(pool.kind for pool in POOLS)
 """Kinds of devices that come from pools: consoles don't."""
 POOL_BASES = tuple(pool.decl.base for pool in POOLS)
+CHILD_BASES = tuple(POOL_OF_KIND[kind].decl.base for kind in ("net", "disk"))
+"""Of the pools that have children."""
 DEVICE_BASES = tuple(CLASS_OF_KIND[kind].decl.base for kind in KINDS)
 SETTING_BASES = tuple(SETTINGS[kind].decl.base for kind in KINDS)
 
@@ -201,7 +203,7 @@ ELEMENT_ALLOCATED_FROM_POOL = Association(
             _allocated_from,
             enumerated=True,
         ),
-        Handler(POOL_BASES, "Dependent", POOL_BASES, "Antecedent", _parent_of),
+        Handler(CHILD_BASES, "Dependent", CHILD_BASES, "Antecedent", _parent_of),
     ),
 )
 

@@ -161,8 +161,8 @@ class ProfileProvider(FamilyProvider[ProfileItem]):
     """Serves P_RegisteredProfile; each family whose hypervisor answers follows all profiles."""
 
     def items(self, request: ProviderRequest) -> Iterable[ProfileItem]:
-        """All profiles, in the interop namespace."""
-        reading = self.reading(request) if request.namespace == INTEROP else None
+        """All profiles."""
+        reading = self.reading(request)
         if reading is None:
             return []
         return [ProfileItem(request.prefix, reading, profile) for profile in PROFILES]
@@ -260,6 +260,7 @@ ELEMENT_CONFORMS_TO_PROFILE = Association(
             "ManagedElement",
             _elements_of,
             enumerated=True,
+            source_namespace=INTEROP,
             target_namespace=VIRT,
         ),
         Handler(

@@ -66,8 +66,10 @@ class Handler:
     """Whether enumerating the association class walks this direction."""
     also_roles: tuple[str, str] | None = None
     """Roles of source and target under which clients may also ask; answers have the proper ones."""
+    source_namespace: str | None = None
+    """Namespace of the sources that enumerating walks from; None: that of the request."""
     target_namespace: str | None = None
-    """Namespace of the targets; None: that of the source."""
+    """Namespace of the targets; None: that of the request."""
 
     def has_roles(self, filters: Filter) -> bool:
         """Whether the roles that are asked for are those of this direction."""

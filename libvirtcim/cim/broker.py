@@ -135,17 +135,22 @@ class Broker:
         if association is not None:
             for hit in self._all_hits(request, association):
                 yield hit.reference(request.namespace, request.wanted)
-        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+        elif (provider := self._serving(request)) is not None:
             row = self._layout(request.cls, provider).row
             for item in provider.items(request):
                 yield row(item, request.namespace, request.wanted)
+
+    def _serving(self, request: ProviderRequest) -> InstanceProvider[object] | None:
+        """The provider of the class, if it has instances in the namespace."""
+        provider = self._providers.get(request.cls.name.lower())
+        return provider if provider is not None and provider.serves(request.namespace) else None
 
     def _paths(self, request: ProviderRequest) -> Iterator[InstancePath]:
         association = self._associations.get(request.cls.name.lower())
         if association is not None:
             for hit in self._all_hits(request, association):
                 yield _path_of(hit.reference(request.namespace))
-        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+        elif (provider := self._serving(request)) is not None:
             path = self._layout(request.cls, provider).path
             for item in provider.items(request):
                 yield path(item, request.namespace)
@@ -162,7 +167,9 @@ class Broker:
         association = self._associations.get(cls.name.lower())
         if association is not None:
             return self._get_reference(request, association, path)
-        provider = self._provider(cls)
+        provider = self._serving(request)
+        if provider is None:
+            raise _no_instances(cls)
         row = self._layout(cls, provider).row(
             provider.find(request, path), namespace, request.wanted
         )
@@ -271,12 +278,12 @@ class Broker:
         properties: Collection[str] | None,
     ) -> Iterator[Hit]:
         namespace, source, path = self._locate(path)
-        for name in (filters.assoc_class, filters.result_class):
-            if name is not None and self.schema.find(namespace, name) is None:
-                if name.partition("_")[2].lower() not in self._bases:
-                    raise InvalidClass(f"Class {name!r} does not exist in namespace {namespace}")
-                # a family that lacks a class which others have: nothing can match it
-                return
+        if not (
+            self._is_known(filters.assoc_class, (namespace,))
+            # what is found may be in another namespace
+            and self._is_known(filters.result_class, self.schema.namespaces)
+        ):
+            return
         provider = self._provider(source)
         found: object | None = None
         names_only = properties is not None and not properties
@@ -297,6 +304,16 @@ class Broker:
             hits = associations.walk(request, cls, handler, layouts, [(built, found)])
             yield from (hit for hit in hits if not hit.swapped or hit.fits(filters))
 
+    def _is_known(self, name: str | None, namespaces: Iterable[str]) -> bool:
+        """Whether a filter can let anything through; raises InvalidClass where there is no such class."""
+        if name is None or any(self.schema.find(ns, name) is not None for ns in namespaces):
+            return True
+        if name.partition("_")[2].lower() not in self._bases:
+            where = " or ".join(namespaces)
+            raise InvalidClass(f"Class {name!r} does not exist in namespace {where}")
+        # a family that lacks a class which others have: nothing can match it
+        return False
+
     def _target_layouts(
         self, request: ProviderRequest, handler: Handler, result_class: str | None
     ) -> dict[str, Layout]:
@@ -307,20 +324,15 @@ class Broker:
 
     def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
         for handler in association.handlers:
-            if not handler.enumerated:
-                continue
-            for base in handler.source:
-                source = self.schema.find(request.namespace, f"{request.prefix}_{base}")
+            where = handler.source_namespace or request.namespace
+            for base in handler.source if handler.enumerated else ():
+                source = self.schema.find(where, f"{request.prefix}_{base}")
                 if source is None:
                     continue
                 provider = self._provider(source)
-                asked = self._request(
-                    request.context, source, request.namespace, NAMES_ONLY, request.shared
-                )
+                asked = self._request(request.context, source, where, NAMES_ONLY, request.shared)
                 layout = self._layout(source, provider)
-                sources = (
-                    (layout.path(item, request.namespace), item) for item in provider.items(asked)
-                )
+                sources = ((layout.path(item, where), item) for item in provider.items(asked))
                 layouts = self._target_layouts(asked, handler, None)
                 hits = associations.walk(asked, request.cls, handler, layouts, sources)
                 yield from (hit for hit in hits if not hit.swapped)
@@ -411,7 +423,7 @@ class Broker:
     def _provider(self, cls: ClassInfo) -> InstanceProvider[object]:
         provider = self._providers.get(cls.name.lower())
         if provider is None:
-            raise NotFound(f"The requested object could not be found: {cls.name} has no instances")
+            raise _no_instances(cls)
         return provider
 
     def _writable(self, cls: ClassInfo) -> InstanceProvider[object]:
@@ -448,6 +460,10 @@ class Broker:
         return ProviderRequest(
             context, cls, prefix, namespace, wanted, {} if shared is None else shared
         )
+
+
+def _no_instances(cls: ClassInfo) -> NotFound:
+    return NotFound(f"The requested object could not be found: {cls.name} has no instances")
 
 
 def _wanted(cls: ClassInfo, properties: Collection[str] | None) -> frozenset[str] | None:

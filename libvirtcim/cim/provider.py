@@ -66,6 +66,10 @@ class InstanceProvider(Generic[Item]):
     """Keys in which a client's path must be right; None: all."""
     columns: Columns = MappingProxyType({})
 
+    def serves(self, namespace: str) -> bool:
+        """Whether it has instances in a namespace that has the class."""
+        return True
+
     def items(self, request: ProviderRequest) -> Iterable[Item]:
         """Every instance's item, in the order that clients see."""
         raise NotSupported(f"{request.cls.name} cannot be enumerated")
@@ -100,9 +104,7 @@ class InstanceProvider(Generic[Item]):
 
 
 _Compute: TypeAlias = Callable[[Any], Value]
-_Choice: TypeAlias = (
-    "tuple[dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[tuple[str, _Compute], ...]]"
-)
+_Choice: TypeAlias = "tuple[dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[tuple[str, _Compute], ...]]"
 """Of a property list: defaults; names and columns of properties without; columns that go before one."""
 
 
