@@ -28,13 +28,19 @@ POOLS = (
         "</allocation><source><host name='nfs.example'/><dir path='/exp'/></source>"
         "<target><path>/mnt/exp</path></target></pool>",
     ),
-    Pool("0", "<pool type='logical'><name>0</name><uuid>p3</uuid></pool>", active=False),
+    Pool(
+        "0",
+        "<pool type='scsi'><name>0</name><uuid>p3</uuid><source><device path='/dev/sdx'/>"
+        "<adapter name='host0' wwpn='01' wwnn='02'/></source></pool>",
+        active=False,
+    ),
 )
 NETWORKS = (
     Managed(
         "default",
-        "<network><name>default</name><uuid>n1</uuid><forward mode='nat'/><bridge name='virbr0'/>"
-        "</network>",
+        "<network><name>default</name><uuid>n1</uuid><forward mode='nat' dev='eth0'/>"
+        "<bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'><dhcp>"
+        "<range start='192.168.122.2' end='192.168.122.254'/></dhcp></ip></network>",
         autostart_flag=True,
     ),
     Managed("taps", "<network><name>taps</name><uuid>n2</uuid><forward mode='bridge'/></network>"),

@@ -343,6 +343,78 @@ TABLE: Table = {
             ],
         )
     ],
+    "NetPoolResourceAllocationSettingData": [
+        Case(
+            "networks, those that are off too",
+            [
+                {
+                    **_same("NetworkPool/default", "InstanceID", "PoolID"),
+                    "ElementName": "default",
+                    "ResourceType": 10,
+                    "ForwardMode": 1,
+                    "ForwardDevice": "eth0",
+                    "Address": "192.168.122.1",
+                    "Netmask": "255.255.255.0",
+                    "IPRangeStart": "192.168.122.2",
+                    "IPRangeEnd": "192.168.122.254",
+                },
+                {"InstanceID": "NetworkPool/taps", "ForwardMode": None, "Address": None},
+                {"InstanceID": "NetworkPool/off", "ForwardMode": 0},
+            ],
+        )
+    ],
+    "DiskPoolResourceAllocationSettingData": [
+        Case(
+            "storage pools, those that are off too",
+            [
+                {
+                    **_same("DiskPool/images", "InstanceID", "PoolID"),
+                    "ElementName": "images",
+                    "ResourceType": 17,
+                    "Type": 1,
+                    "Autostart": 1,
+                    "Path": "/images",
+                    "DevicePaths": None,
+                },
+                {
+                    "InstanceID": "DiskPool/exports",
+                    "Type": 3,
+                    "Host": "nfs.example",
+                    "SourceDirectory": "/exp",
+                },
+                {
+                    "InstanceID": "DiskPool//0",
+                    "Type": 7,
+                    "DevicePaths": ["/dev/sdx"],
+                    "AdapterName": "host0",
+                    "PortName": "01",
+                    "NodeName": "02",
+                },
+            ],
+        )
+    ],
+    "StorageVolumeResourceAllocationSettingData": [
+        Case(
+            "sizes in the least unit that has room for them",
+            [
+                {
+                    "InstanceID": "images/a.img",
+                    "ResourceType": 32768,
+                    "PoolID": "DiskPool/images",
+                    **_same("a.img", "ElementName", "VolumeName"),
+                    **_same("/images/a.img", "Address", "Path"),
+                    "VirtualQuantity": 10 << 20,
+                    "VirtualQuantityUnits": "byte",
+                    "Reservation": 3 << 20,
+                    "AllocationUnits": "KiloBytes",
+                    "Capacity": 10 << 10,
+                    "AllocationQuantity": 3 << 10,
+                },
+                {"InstanceID": "images/tiny", "AllocationUnits": "Bytes", "Capacity": 1000},
+            ],
+            families=(XEN, KVM),
+        )
+    ],
     "KVMRedirectionSAP": [
         Case(
             "the port in use and its viewer",
