@@ -362,7 +362,7 @@ def _new_guests(item: HostItem) -> Iterator[Values]:
                 "IsFullVirt": True,
             }
     elif _shape(item) == "LXC":
-        yield {"VirtualSystemIdentifier": "LXC_guest", "InitPath": "/sbin/init"}
+        yield {"InitPath": "/sbin/init"}
     else:
         yield {"VirtualSystemIdentifier": f"{item.prefix}_guest", "BootDevices": ["hda"]}
 
