@@ -35,7 +35,8 @@ endif
 # installed here first, then copied: so it is known to the last file what is installed
 TREE := build/tree
 INSTALLED := $(PREFIX)/share/libvirtcim/installed
-# the plugin is made with Cython 3: the system's, or one in an environment of its own
+# makes the plugin: of SYSTEM_PYTHON's version, with Cython 3; where it has none, an environment is made
+BUILD_PYTHON ?= $(SYSTEM_PYTHON)
 CYTHON := import Cython, sys; sys.exit(Cython.__version__ < "3")
 CYTHON_ENVIRONMENT := build/cython
 
@@ -124,10 +125,9 @@ $(TREE):
 		--prefix '$(INSTALL_PREFIX)' --root '$(abspath $(TREE))' .
 	@install -d '$(TREE)$(PREFIX)/share/libvirtcim' '$(TREE)$(CMPIDIR)'
 	@cp -r mof registration '$(TREE)$(PREFIX)/share/libvirtcim/'
-	@$(SYSTEM_PYTHON) -c '$(CYTHON)' 2>/dev/null || { \
-		$(SYSTEM_PYTHON) -m venv $(CYTHON_ENVIRONMENT) && \
-		$(CYTHON_ENVIRONMENT)/bin/python -m pip install --quiet --disable-pip-version-check 'cython>=3'; }
-	@python=$(SYSTEM_PYTHON); $$python -c '$(CYTHON)' 2>/dev/null || python=$(CYTHON_ENVIRONMENT)/bin/python; \
+	@python='$(BUILD_PYTHON)'; $$python -c '$(CYTHON)' 2>/dev/null || { \
+		python=$(CYTHON_ENVIRONMENT)/bin/python; $(SYSTEM_PYTHON) -m venv $(CYTHON_ENVIRONMENT) && \
+		$$python -m pip install --quiet --disable-pip-version-check 'cython>=3'; } && \
 		$$python -m libvirtcim.cmpi.build --python '$(SYSTEM_PYTHON)' --config '$(CONFIG)' \
 		--output build/installed/liblibvirtcim.so
 	@install -m 755 build/installed/liblibvirtcim.so '$(TREE)$(CMPIDIR)/'

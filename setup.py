@@ -17,6 +17,7 @@ setup(
         *(f"libvirtcim.{name}" for name in SUBPACKAGES),
         *(f"libvirtcim.providers{name}" for name in PROVIDERS),
     ],
+    py_modules=["cmpi_pywbem_bindings"],
     package_dir={
         f"libvirtcim.providers{name}": f"providers{name.replace('.', '/')}" for name in PROVIDERS
     },

@@ -19,6 +19,7 @@ import pywbem
 
 from libvirtcim import cli, generate
 from libvirtcim.demo import sample_uri
+from libvirtcim.register import sfcb_layout
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ("--connection", f"KVM={sample_uri()}")
@@ -35,15 +36,16 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return status, captured.out, captured.err
 
 
-@pytest.mark.parametrize(
-    "command", [(), ("serve",), ("ls",), ("doctor",), ("generate",), ("demo",)]
-)
+COMMANDS = ("serve", "ls", "doctor", "register", "unregister", "status", "generate", "demo")
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=str)
 def test_help_teaches(capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
     status, out, _err = run(capsys, *command, "--help")
     assert status == 0
     assert "usage: libvirtcim" in out
     if not command:
-        for name in ("serve", "ls", "doctor", "generate", "demo", "examples:"):
+        for name in (*COMMANDS, "examples:"):
             assert name in out
 
 
@@ -98,6 +100,8 @@ def test_doctor_tells_what_answers_and_why_not(capsys: pytest.CaptureFixture[str
         (("serve", "--max-body-bytes", "x"), "whole number"),
         (("ls", "--log-level", "loud"), "log_level"),
         (("nonsense",), "invalid choice"),
+        (("register", "openwbem"), "invalid choice"),
+        (("register", "sfcb", "--via", "ssh"), "invalid choice"),
         ((), "required"),
     ],
     ids=str,
@@ -202,6 +206,59 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     rest, _err = process.communicate()
     assert process.returncode == 0, rest
     assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("register",), 1, "no CIM server on this machine"),
+        (("register", "sfcb"), 1, "SFCB is not installed"),
+        (("register", "pegasus"), 1, "OpenPegasus"),
+        (("register", "--plugin", "/nonexistent.so"), 1, "`make plugin`"),
+        (("register", "--via", "cmpi-bindings", "--plugin", "/nonexistent.so"), 1, "cmpi-bindings"),
+        (("unregister",), 0, "nothing to do"),
+        (("unregister", "sfcb"), 1, "SFCB is not installed"),
+        (("status",), 1, "--prefix DIR"),
+    ],
+    ids=str,
+)
+def test_without_a_cim_server(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sfcb_layout, "SYSTEM_PATH", ())
+    library = tmp_path / "liblibvirtcim.so"
+    library.touch()
+    if arguments[0] == "register" and "--plugin" not in arguments:
+        arguments = (*arguments, "--plugin", str(library))
+    got, _out, err = run(capsys, *arguments)
+    assert got == status
+    assert message in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [("--version",), ("register", "--help"), ("status", "--help")])
+def test_registering_needs_nothing_of_the_http_server(command: tuple[str, ...]) -> None:
+    """The packages of a plugin's installation are enough."""
+    absent = ("aiohttp", "tabulate", "pywbem", "bcrypt")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent})); from libvirtcim.cli import main"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{code}; main({command})"], check=False)
+    assert done.returncode == 0
+
+
+def test_a_command_whose_packages_are_missing_names_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tabulate", None)
+    status, _out, err = run(capsys, "ls", *SAMPLE)
+    assert (status, err) == (1, "libvirtcim: this needs tabulate: pip install tabulate\n")
 
 
 WITHOUT_PYWBEM = "import sys; sys.modules['pywbem'] = None; "

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,15 +60,16 @@ class RequestRefused(RegistrationError):
 
 
 class Tools:
-    """The tools of this machine's OpenPegasus, or of the one whose programs are in `home`/bin."""
+    """The tools of the OpenPegasus in `home`, else of the one in PEGASUS_HOME or on PATH."""
 
     def __init__(self, home: Path | None = None) -> None:
         self.environment = {**os.environ, "LC_ALL": "C"}
         if home is not None:
             self.environment[HOME_VARIABLE] = str(home)
-            self.environment["PATH"] = (
-                f"{home / 'bin'}:{home / 'sbin'}:{os.environ.get('PATH', '')}"
-            )
+            path = (home / "bin", home / "sbin", os.environ.get("PATH", ""))
+            self.environment["PATH"] = ":".join(map(str, path))
+        elif HOME_VARIABLE not in os.environ and (built := _built()) is not None:
+            self.environment[HOME_VARIABLE] = str(built)
 
     @property
     def home(self) -> Path | None:
@@ -112,8 +113,11 @@ class Tools:
         self.tool(SERVER, "enableHttpConnection=false", "enableHttpsConnection=false")
         try:
             yield
-        finally:
-            self.tool(SERVER, "-s")
+        except BaseException:
+            with suppress(RegistrationError):
+                self.tool(SERVER, "-s")
+            raise
+        self.tool(SERVER, "-s")
 
     def tool(self, *command: str) -> str:
         """Runs a program; returns what it printed. Raises RegistrationError when it fails."""
@@ -215,6 +219,15 @@ class Tools:
             said = error.get("DESCRIPTION", "")
             raise RequestRefused(int(error.get("CODE", "1")), f"{method} in {namespace}: {said}")
         return answer
+
+
+def _built() -> Path | None:
+    """The directory of an OpenPegasus that was built from source, whose server is on PATH."""
+    server = shutil.which(SERVER)
+    if server is None:
+        return None
+    home = Path(server).resolve().parent.parent
+    return home if (home / "repository").is_dir() else None
 
 
 @contextmanager

@@ -59,6 +59,18 @@ class Normal(Expected):
         return {"path": self.path(row.path), "properties": slots}
 
 
+def in_order(item: Any) -> Any:
+    """An item with keys and properties in one order."""
+    if isinstance(item, dict):
+        slots = {
+            part: sorted(in_order(slot) for slot in item[part])
+            for part in ("keys", "properties")
+            if part in item
+        }
+        return {name: in_order(value) for name, value in item.items()} | slots
+    return [in_order(part) for part in item] if isinstance(item, list) else item
+
+
 def unlike(found: Answer, expected: Answer) -> str:
     """What is different between two answers, in words; "" for nothing."""
     if (found.status, found.message) != (expected.status, expected.message):
@@ -67,11 +79,22 @@ def unlike(found: Answer, expected: Answer) -> str:
     surplus, missing = here - there, there - here
     if not surplus and not missing:
         return ""
+    first, other = min(missing, default="{}"), min(surplus, default="{}")
     return (
         f"{missing.total()} missing, {surplus.total()} too many:"
-        f"\n  expected {min(missing, default='-')}\n  found    {min(surplus, default='-')}"
+        f"\n  expected {_without(first, other)}\n  found    {_without(other, first)}"
     )
 
 
 def _texts(answer: Answer) -> Counter[str]:
     return Counter(json.dumps(item, sort_keys=True) for item in answer.items)
+
+
+def _without(shown: str, other: str) -> str:
+    """An item; of an instance only the properties that the other one has not."""
+    mine, theirs = json.loads(shown), json.loads(other)
+    if not isinstance(mine, dict) or "properties" not in mine or "properties" not in theirs:
+        return shown
+    slots = [slot for slot in mine["properties"] if slot not in theirs["properties"]]
+    names = [slot[0] for slot in mine["properties"]]
+    return f"{mine['path']} {slots or f'in the order {names}'}"

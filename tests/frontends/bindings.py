@@ -26,18 +26,18 @@ config.CONFIG_FILE = Path({file!r})
 """
 
 
-def library() -> Path | None:
-    """The library, where it is installed."""
+def library() -> Path:
+    """The library that is used, where there is one."""
     named = os.environ.get(VARIABLE)
     candidates = [named] if named else [f"{d}/{bindings.LIBRARY}" for d in DIRECTORIES]
-    return next((Path(path) for path in candidates if Path(path).exists()), None)
+    return Path(next((path for path in candidates if Path(path).exists()), candidates[0])).resolve()
 
 
 def missing() -> str | None:
     """Why it can't be used here, in words; None: it can."""
     found = library()
-    if found is None:
-        return f"cmpi-bindings' {bindings.LIBRARY} is not installed; {VARIABLE} names none either"
+    if not found.exists():
+        return f"cmpi-bindings' {found} does not exist; {VARIABLE} may name another"
     wanted = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so"
     if wanted.encode() not in found.read_bytes():
         return f"{found} is not built for this Python ({wanted}); {VARIABLE} may name another"

@@ -7,17 +7,19 @@ that a class, a property, an association or a method that is added is asked for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, InstancePath, RequestContext
+from libvirtcim.cim.registration import rows
 from libvirtcim.cim.schema import ClassInfo, Schema
 from libvirtcim.virt.families import FAMILIES
 
 CONTEXT = RequestContext()
 SAMPLED = 2
-"""Instances of each class from which associations are followed, and that are read with a property list."""
+"""Instances of each class that are read with property lists."""
 UNKNOWN = "CIM_Bogus"
 """A class that no schema has."""
 NOWHERE = "root/nowhere"
@@ -60,10 +62,15 @@ def served(schema: Schema) -> list[tuple[str, str]]:
     )
 
 
-def superclasses(schema: Schema) -> list[tuple[str, str]]:
-    """(namespace, class) of every DMTF class that a served class derives from."""
+def registered() -> list[tuple[str, str]]:
+    """(namespace, class) of every class that is registered with CIM servers."""
+    return sorted((row.namespace, row.classname) for row in rows(composition.declarations()))
+
+
+def superclasses(schema: Schema, classes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """(namespace, class) of every DMTF class that one of the classes derives from."""
     found = set()
-    for namespace, classname in served(schema):
+    for namespace, classname in classes:
         for name in schema.get(namespace, classname).lineage:
             cls = schema.get(namespace, name)
             if cls.name.partition("_")[0] not in FAMILIES:
@@ -98,8 +105,13 @@ def of_unknown(broker: Broker) -> Iterator[Case]:
             yield Case(operation, kind, path)
 
 
-def of_class(broker: Broker, namespace: str, classname: str) -> Iterator[Case]:
-    """Every operation on one served class and its instances."""
+def of_class(
+    broker: Broker, namespace: str, classname: str, sampled: int = SAMPLED
+) -> Iterator[Case]:
+    """Every operation on one served class and its instances.
+
+    `sampled`: instances from which associations are followed.
+    """
     cls = broker.schema.get(namespace, classname)
     found = [
         path
@@ -108,7 +120,7 @@ def of_class(broker: Broker, namespace: str, classname: str) -> Iterator[Case]:
     ]
     yield from _enumerations(cls, namespace)
     yield from _readings(cls, namespace, found)
-    for source in found[:SAMPLED]:
+    for source in found[:sampled]:
         yield from _associations(broker.schema, source)
     yield from _associations_of_nothing(cls, namespace)
     yield from _changes(cls, namespace, found[:1])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,22 @@ from tests.cmpi.conftest import (
     checked_sample_plugin,
     environment,
     host_program,
+    plugin,
 )
 from tests.cmpi.driver import Host
-from tests.frontends import bindings
-from tests.frontends.differences import BINDINGS_HOST, CMPI_HOST, EMBEDDED, TOLERATED
+from tests.frontends import bindings, cases
+from tests.frontends.cimoms import BINDINGS, Hosting
+from tests.frontends.differences import (
+    BINDINGS_HOST,
+    CMPI_HOST,
+    EMBEDDED,
+    PEGASUS,
+    PEGASUS_BINDINGS,
+    PEGASUS_IN_PROCESS,
+    SFCB,
+    SFCB_BINDINGS,
+    TOLERATED,
+)
 from tests.frontends.fronts import BrokerFront, CmpiFront, Front, WireFront
 
 __all__ = [
@@ -33,9 +45,18 @@ __all__ = [
     "checked_sample_plugin",
     "environment",
     "host_program",
+    "plugin",
 ]
 
 SCHEMA = composition.schema(composition.declarations())
+HOSTINGS = {
+    PEGASUS: Hosting("pegasus"),
+    PEGASUS_IN_PROCESS: Hosting("pegasus", out_of_process=False),
+    PEGASUS_BINDINGS: Hosting("pegasus", BINDINGS),
+    SFCB: Hosting("sfcb"),
+    SFCB_BINDINGS: Hosting("sfcb", BINDINGS),
+}
+"""Front ends that are CIM servers."""
 
 
 def sample_connections() -> dict[str, str]:
@@ -49,6 +70,7 @@ class Pair:
 
     front: Front
     reference: BrokerFront
+    start: Start
 
 
 @contextmanager
@@ -105,25 +127,87 @@ def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
         "LD_PRELOAD": bindings.preloaded(),
     }
     wrapper = ("env", *(f"{name}={value}" for name, value in variables.items()))
-    library = bindings.library()
-    assert library is not None
-    with Host(program, library, wrapper) as host:
+    with Host(program, bindings.library(), wrapper) as host:
         host.declare_all(SCHEMA)
         yield CmpiFront(BINDINGS_HOST, host, TOLERATED)
 
 
-STARTS: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Front]]] = {
-    EMBEDDED: _embedded,
-    CMPI_HOST: _cmpi_host,
-    BINDINGS_HOST: _bindings_host,
+def _in_server(
+    name: str,
+) -> Callable[[pytest.FixtureRequest], AbstractContextManager[Front]]:
+    hosting = HOSTINGS[name]
+
+    @contextmanager
+    def start(request: pytest.FixtureRequest) -> Iterator[Front]:
+        config = request.getfixturevalue("sample_config")
+        with hosting.running(request, config) as server:
+            yield WireFront(name, server.url, SCHEMA, pulls=hosting.pulls)
+
+    return start
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a front end is started, and what it is asked."""
+
+    start: Callable[[pytest.FixtureRequest], AbstractContextManager[Front]]
+    classes: Sequence[tuple[str, str]]
+    """(namespace, class) of what it serves, or of the part of it that it is asked for."""
+    sampled: int = cases.SAMPLED
+    """Instances of each class from which associations are followed."""
+    is_cimom: bool = False
+
+
+SERVED = cases.served(SCHEMA)
+REGISTERED = cases.registered()
+ONE_FAMILY = [name for name in REGISTERED if name[1].startswith("KVM_")]
+"""Enough where only the way into a server differs from another front end's."""
+
+STARTS = {
+    EMBEDDED: Start(_embedded, SERVED),
+    CMPI_HOST: Start(_cmpi_host, SERVED),
+    BINDINGS_HOST: Start(_bindings_host, SERVED),
+    **{
+        name: Start(
+            _in_server(name),
+            REGISTERED if name in (PEGASUS, SFCB) else ONE_FAMILY,
+            sampled=1,
+            is_cimom=True,
+        )
+        for name in HOSTINGS
+    },
 }
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in STARTS],
-)
+def each(
+    arguments: Callable[[Start], Iterable[tuple[str, ...]]], *names: str
+) -> pytest.MarkDecorator:
+    """Runs a test with every front end, for each tuple of arguments that it has."""
+    parameters = []
+    for name, start in STARTS.items():
+        marks = [pytest.mark.xdist_group(name), *([pytest.mark.cimom] if start.is_cimom else [])]
+        parameters += [pytest.param(name, *values, marks=marks) for values in arguments(start)]
+    return pytest.mark.parametrize(("pair", *names), parameters, indirect=["pair"], scope="module")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One front end after the other, since starting one takes seconds."""
+    places = [i for i, item in enumerate(items) if _front_of(item) is not None]
+    own = [items[i] for i in places]
+    own.sort(key=lambda item: list(STARTS).index(_front_of(item) or ""))
+    for place, item in zip(places, own, strict=True):
+        items[place] = item
+
+
+def _front_of(item: pytest.Item) -> str | None:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("pair")
+
+
+@pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
-    """Each front end in turn; its hypervisors change only as the reference's do."""
-    with reference() as broker, STARTS[request.param](request) as front:
-        yield Pair(front, broker)
+    """A front end and the reference; its hypervisors change only as the reference's do."""
+    start = STARTS[request.param]
+    with reference() as broker, start.start(request) as front:
+        yield Pair(front, broker, start)

@@ -182,12 +182,19 @@ def _list(names: tuple[str, ...] | None) -> list[str] | None:
 class WireFront:
     """A server behind HTTP, through pywbem."""
 
-    pulls = True
-
-    def __init__(self, name: str, url: str, schema: Schema) -> None:
+    def __init__(self, name: str, url: str, schema: Schema, *, pulls: bool = True) -> None:
         self.name = name
+        self.pulls = pulls
         self.schema = schema
         self.connection = pywbem.WBEMConnection(url, timeout=WIRE_SECONDS)
+
+    def knows(self, namespace: str, classname: str) -> bool:
+        """Whether the server's schema has a class."""
+        try:
+            self.connection.GetClass(classname, namespace=namespace)
+        except pywbem.CIMError:
+            return False
+        return True
 
     def ask(self, case: Case) -> Answer:
         call: Callable[[Case], Iterable[Any]] = getattr(self, f"_{case.operation}")

@@ -334,3 +334,22 @@ def test_programs_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotInstalled, match=r"cimserver, cimmof, .* --prefix DIR"):
         _ = Tools(tmp_path).programs
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_the_home_of_the_server_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    """One that was built from source has its repository beside its programs."""
+    home = tmp_path / "pegasus"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin/cimserver").touch(mode=0o755)
+    if built:
+        (home / "repository").mkdir()
+    (tmp_path / "cimserver").symlink_to(home / "bin/cimserver")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("PEGASUS_HOME", raising=False)
+    assert Tools().home == (home if built else None)
+    monkeypatch.setenv("PEGASUS_HOME", "/named")
+    assert Tools().home == Path("/named")
+    assert Tools(home).home == home

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""CIM servers that serve our classes, each in a directory and on a port of its own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cimom import pegasus, sfcb
+from tests.cimom.pegasus import Pegasus
+from tests.cimom.sfcb import Sfcb
+from tests.frontends import bindings
+
+REGISTER = (
+    sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())", "register",
+)  # fmt: skip
+PLUGIN, BINDINGS = "plugin", "cmpi-bindings"
+"""What a server loads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """A CIM server, what it loads, and where that runs."""
+
+    cimom: str
+    via: str = PLUGIN
+    out_of_process: bool = True
+
+    @property
+    def pulls(self) -> bool:
+        """Whether it has operations that fetch an answer in parts."""
+        return self.cimom == "pegasus"
+
+    @contextmanager
+    def running(self, request: pytest.FixtureRequest, config: Path) -> Iterator[Pegasus | Sfcb]:
+        """The server, with a configuration served in it; skips where it can't be had."""
+        lacking = {"pegasus": pegasus, "sfcb": sfcb}[self.cimom].missing()
+        if lacking is None and self.via == BINDINGS:
+            lacking = bindings.missing()
+        if lacking is not None:
+            pytest.skip(lacking)
+        # a short name, since sockets lie in it
+        with (
+            self._library(request, config) as library,
+            tempfile.TemporaryDirectory(prefix="cimom-") as directory,
+            self._server(Path(directory), library) as server,
+        ):
+            yield server
+
+    @contextmanager
+    def _library(self, request: pytest.FixtureRequest, config: Path) -> Iterator[Path]:
+        if self.via == PLUGIN:
+            yield request.getfixturevalue("plugin")(str(config))
+            return
+        make = request.getfixturevalue("environment")
+        with pytest.MonkeyPatch.context() as patched:
+            for name, value in bindings.environment(make, config).items():
+                patched.setenv(name, value)
+            yield bindings.library()
+
+    @contextmanager
+    def _server(self, directory: Path, library: Path) -> Iterator[Pegasus | Sfcb]:
+        options: tuple[str | Path, ...] = ("--via", self.via, "--plugin", library)
+        if self.cimom == "pegasus":
+            with Pegasus(directory, out_of_process=self.out_of_process) as server:
+                server.start()
+                server.run(*REGISTER, "pegasus", *options)
+                yield server
+            return
+        with Sfcb(directory) as other:
+            places = ("--prefix", other.prefix, "--config", other.config, "--schema", other.schema)
+            # a client that is busy would meet a connection that has just been closed
+            other.configure(keepaliveTimeout="0")
+            other.run(*REGISTER, "sfcb", *places, *options)
+            other.start()
+            yield other
+
+    def provider(self, server: Pegasus | Sfcb) -> int:
+        """The number of the process in which the server runs us, once it has asked us something."""
+        if isinstance(server, Sfcb):
+            library = bindings.library().name if self.via == BINDINGS else "liblibvirtcim.so"
+            (found,) = server.providers(library)
+            return found
+        return server.agents()[0] if self.out_of_process else server.pid
