@@ -219,6 +219,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
         (("unregister",), 0, "nothing to do"),
         (("unregister", "sfcb"), 1, "SFCB is not installed"),
         (("status",), 1, "--prefix DIR"),
+        (("status", "--prefix", "/opt"), 1, "name it (sfcb or pegasus)"),
     ],
     ids=str,
 )

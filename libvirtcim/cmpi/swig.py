@@ -12,6 +12,7 @@ always those of the class declaration.
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -155,10 +156,15 @@ class Incoming:
         return InstancePath(classname, tuple(keys), namespace or None)
 
     def place(self, path: Pointer) -> tuple[str, str]:
-        """Namespace and class name of a path."""
+        """Namespace ("" for none) and class name of a path."""
+        if not has_namespace(path):
+            return "", self._classname(path)
         namespace = self._swig.call("a namespace", self._module.CMPIObjectPath_namespace, path)
-        classname = self._swig.call("a class name", self._module.CMPIObjectPath_classname, path)
-        return text(namespace) or "", text(classname) or ""
+        return text(namespace) or "", self._classname(path)
+
+    def _classname(self, path: Pointer) -> str:
+        found = self._swig.call("a class name", self._module.CMPIObjectPath_classname, path)
+        return text(found) or ""
 
     def arguments(self, arguments: Pointer) -> dict[str, Given]:
         """The arguments of a method by name."""
@@ -174,7 +180,6 @@ class Incoming:
         path = self._swig.call(
             "the path of an instance", self._module.CMPIInstance_objectpath, instance
         )
-        _namespace, classname = self.place(path)
         pairs = self._pairs(
             instance,
             self._module.CMPIInstance_property_count,
@@ -182,7 +187,7 @@ class Incoming:
         )
         shown = listed or ()
         return GivenInstance(
-            classname,
+            self._classname(path),
             {
                 name: given if given.value is not None else Given(None)
                 for name, given in pairs
@@ -443,6 +448,26 @@ class Outgoing:
         if kind.member == "inst":
             return self.instance(value, namespace, embedded=True), None
         return checked(kind.cim_type, value), None
+
+
+_Get = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_GET_NAMESPACE, _GET_CHARS = 4, 3
+"""Places in the function tables of CMPI's paths and strings."""
+
+
+def has_namespace(path: Pointer) -> bool:
+    """Whether a path has a namespace; asking cmpi-bindings for one that isn't there ends the process."""
+    string = _get(int(path), _GET_NAMESPACE)
+    return bool(string) and bool(_get(string, _GET_CHARS))
+
+
+def _get(address: int, place: int) -> int:
+    """What a CMPI object's function of the shape f(object, status) returns: an address, 0 for none."""
+    status = (ctypes.c_void_p * 2)()
+    size = ctypes.sizeof(ctypes.c_void_p)
+    table = ctypes.c_void_p.from_address(address + size).value or 0
+    function = ctypes.c_void_p.from_address(table + place * size).value or 0
+    return _Get(function)(address, ctypes.addressof(status)) or 0
 
 
 def checked(cim_type: str, value: Value) -> Value:

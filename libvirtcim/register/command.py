@@ -8,12 +8,14 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.register.cimom import Cimom, Offer, Status
 from libvirtcim.register.doors import DOORS
 from libvirtcim.register.plan import NotInstalled, Plan, RegistrationError
+
+T = TypeVar("T")
 
 CIMOMS = ("sfcb", "pegasus")
 """Names on the command line, in the order in which they are looked for."""
@@ -27,6 +29,7 @@ examples:
 
 It works on running servers, which are restarted where they must, and on stopped ones. To register
 again, or another version, is an upgrade: what was registered before is removed first.
+`status` ends with 0 where every CIM server has what this libvirtcim would register, else with 1.
 """
 
 
@@ -89,12 +92,12 @@ def unregister(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace, declarations: Sequence[ClassDecl]) -> int:
     """The command `status`; returns its exit status: 0 where all is registered and current."""
-    found = []
-    for cimom in _chosen(options):
+
+    def look(cimom: Cimom) -> Status:
         here = cimom.status(None)
-        if here.door is not None:
-            here = cimom.status(_offer(declarations, here))
-        found.append(here)
+        return here if here.door is None else cimom.status(_offer(declarations, here))
+
+    found = _with_each(options, look)
     if options.json:
         print(json.dumps([s.as_json() for s in found], indent=2))
     else:
@@ -114,13 +117,12 @@ def _offer(declarations: Sequence[ClassDecl], found: Status) -> Offer | None:
 
 
 def _carry_out(options: argparse.Namespace, planned: Callable[[Cimom], Plan]) -> int:
-    shown: list[dict[str, Any]] = []
     # where JSON is asked for, what is done meanwhile goes where it disturbs no parser
     out = sys.stderr if options.json else sys.stdout
-    for cimom in _chosen(options):
+
+    def change(cimom: Cimom) -> Plan:
         with cimom.locked():
             plan = planned(cimom)
-            shown.append(plan.as_json())
             print(f"{plan.cimom}:", file=out)
             if options.dry_run:
                 print("".join(f"  would {step}\n" for step in plan.steps), end="", file=out)
@@ -128,24 +130,41 @@ def _carry_out(options: argparse.Namespace, planned: Callable[[Cimom], Plan]) ->
                 plan.carry_out(lambda text: print(f"  {text}", file=out, flush=True))
                 already = "" if plan.steps else ", as it was already"
                 print(f"  {plan.outcome}{already}", file=out)
+        return plan
+
+    plans = _with_each(options, change)
     if options.json:
-        print(json.dumps(shown, indent=2))
+        print(json.dumps([plan.as_json() for plan in plans], indent=2))
     return 0
 
 
-def _chosen(options: argparse.Namespace) -> Iterator[Cimom]:
-    """The CIM server that is named, or all that are on this machine. Raises NotInstalled."""
+def _with_each(options: argparse.Namespace, work: Callable[[Cimom], T]) -> list[T]:
+    """Does something with the CIM server that is named, or with all that are on this machine.
+
+    Raises NotInstalled where there is none, and, when all have had their turn, RegistrationError
+    where one of them failed.
+    """
     if options.cimom is not None:
-        yield _find(options.cimom, options)
-        return
-    absent = []
+        return [work(_find(options.cimom, options))]
+    if any((options.prefix, options.config, options.staging, options.schema)):
+        raise RegistrationError(
+            f"--prefix, --config, --staging and --schema are of one CIM server: name it "
+            f"({' or '.join(CIMOMS)})"
+        )
+    done: list[T] = []
+    absent, failed = [], []
     for name in CIMOMS:
         try:
-            yield _find(name, options)
+            done.append(work(_find(name, options)))
         except NotInstalled as error:
             absent.append(str(error))
+        except RegistrationError as error:
+            failed.append(str(error))
     if len(absent) == len(CIMOMS):
         raise NotInstalled("there is no CIM server on this machine\n" + "\n".join(absent))
+    if failed:
+        raise RegistrationError("\n".join(failed))
+    return done
 
 
 def _find(name: str, options: argparse.Namespace) -> Cimom:

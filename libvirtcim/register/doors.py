@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,34 @@ class Door:
                 return (place / self.file).resolve()
         looked = ", ".join(map(str, places))
         raise RegistrationError(f"{self.file} is in none of {looked}: {self.advice}")
+
+
+def place_of_link(
+    door: Door, library: Path, directories: Sequence[Path], former: str | None
+) -> Path | None:
+    """Where a CIM server needs a link to the library; None: it finds the library as it is.
+
+    `directories`: where it looks, in order; `former`: the link that an earlier registration made.
+    Raises RegistrationError where it would find another library, or there is no directory.
+    """
+    for directory in directories:
+        place = directory / door.file
+        if str(place) == former:
+            return place
+        if place.exists() and place.samefile(library):
+            return None
+        if place.exists() or place.is_symlink():
+            raise RegistrationError(
+                f"{place} is another library than {library}, and would be loaded; "
+                f"remove it, or register it with --plugin {place}"
+            )
+    for directory in reversed(directories):
+        if directory.is_dir():
+            return directory / door.file
+    raise RegistrationError(
+        "none of the directories for providers' libraries exists; create one of "
+        + ", ".join(map(str, directories))
+    )
 
 
 DOORS = {

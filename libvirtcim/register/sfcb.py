@@ -20,10 +20,13 @@ from typing import Any
 from libvirtcim.cim import mof, registration
 from libvirtcim.register import record, schema, sfcb_daemon, sfcb_layout
 from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.plan import Plan, RegistrationError, Step
 from libvirtcim.register.sfcb_layout import Layout, Stanza, read, stanzas
 
 MOF_FILE = "libvirtcim.mof"
+REPOSITORY = "repository"
+"""Directory of SFCB's classes and instances."""
 PREDECESSOR = "Virt_"
 """How the names of libvirt-cim's libraries begin."""
 
@@ -125,7 +128,8 @@ class Sfcb:
         staging = self._wanted(offer)
         added = self._added()
         fingerprint = offer.fingerprint(staging.texts())
-        link = self._link(offer, added)
+        former = added.link if added else None
+        link = place_of_link(offer.door, offer.library, self._directories, former)
         outcome = f"libvirtcim {offer.version} is registered"
         if added is not None and added.fingerprint == fingerprint and self._complete(staging, link):
             return Plan(self.title, outcome, ())
@@ -282,41 +286,20 @@ class Sfcb:
         chains = ((*reversed(path.parents), path) for path in wanted)
         return list(dict.fromkeys(str(path) for chain in chains for path in chain))
 
-    def _link(self, offer: Offer, added: Added | None) -> Path | None:
-        """Where a link to the library must be; None: the library is found without one of ours.
-
-        Raises RegistrationError where there is no place for it, or another library in its place.
-        """
-        ours = added.link if added else None
-        for directory in self._directories:
-            place = directory / offer.door.file
-            if str(place) == ours:
-                return place
-            if place.exists() and place.samefile(offer.library):
-                return None
-            if place.exists() or place.is_symlink():
-                raise RegistrationError(
-                    f"{place} is another library than {offer.library}, and SFCB would load it; "
-                    f"remove it, or register it with --plugin {place}"
-                )
-        existing = [directory for directory in self._directories if directory.is_dir()]
-        if not existing:
-            raise RegistrationError(
-                f"no directory of providerDirs in {self._layout.config} exists; create one"
-            )
-        return existing[-1] / offer.door.file
-
     # steps
 
     def _check_step(self, staging: Staging | None) -> Step:
         def check() -> None:
             with tempfile.TemporaryDirectory(prefix="libvirtcim-") as scratch:
-                copy = Path(scratch) / "stage"
+                copy, target = Path(scratch) / "stage", Path(scratch) / "registration"
                 shutil.copytree(self._layout.staging, copy)
+                # with the instances that clients have made: they are carried over, or fail to be
+                if (self._layout.registration / REPOSITORY).is_dir():
+                    shutil.copytree(self._layout.registration / REPOSITORY, target / REPOSITORY)
                 self._unstage(copy)
                 for namespace in staging.namespaces if staging else ():
                     self._stage(copy, namespace.name, MOF_FILE, namespace.mof)
-                self._build(copy, Path(scratch) / "registration", "-i")
+                self._build(copy, target)
 
         return Step("check", "that SFCB's programs build a repository", "from a copy", check)
 
@@ -391,18 +374,9 @@ class Sfcb:
             self._layout.tool("sfcbunstage", "-s", staging, "-n", namespace, MOF_FILE)
         self._layout.tool("sfcbunstage", "-s", staging, "-r", registration.SFCB)
 
-    def _build(self, staging: Path, target: Path, *options: str) -> None:
-        self._layout.tool(
-            "sfcbrepos",
-            "-f",
-            *options,
-            "-s",
-            staging,
-            "-r",
-            target,
-            "-c",
-            self._layout.schema_directory,
-        )
+    def _build(self, staging: Path, target: Path) -> None:
+        schema_directory = self._layout.schema_directory
+        self._layout.tool("sfcbrepos", "-f", "-s", staging, "-r", target, "-c", schema_directory)
 
 
 def _ours(text: str) -> list[Stanza]:

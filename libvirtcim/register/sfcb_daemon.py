@@ -33,7 +33,7 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 CONNECT_SECONDS = 2.0
 
-_UNIT = re.compile(r"/([^/\n]+\.service)(?:/|$)", re.MULTILINE)
+_UNIT = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
 _GONE = " (deleted)"
 """Follows the path of a program that was replaced while it runs."""
 
@@ -58,7 +58,9 @@ def running(layout: Layout) -> Daemon | None:
     pids = {pid: _parent(pid) for pid in _processes(layout.daemon)}
     for pid, parent in pids.items():
         if parent not in pids and _configuration(pid, layout) == layout.config:
-            return Daemon(pid, _unit(pid), pid == 1 or _namespace(pid) != _namespace(os.getpid()))
+            groups = os.fsdecode(_proc(pid, "cgroup"))
+            contained = pid == 1 or _namespace(pid) != _namespace(os.getpid())
+            return Daemon(pid, unit_of(pid, groups), contained)
     return None
 
 
@@ -90,15 +92,19 @@ def addresses(layout: Layout) -> list[tuple[str, int]]:
 
 
 def _restart_unit(unit: str) -> None:
-    done = subprocess.run(
-        ["systemctl", "restart", unit],
+    done = _systemctl("restart", unit)
+    if done.returncode != 0:
+        raise RegistrationError(f"systemctl restart {unit}: {done.stderr.strip()}")
+
+
+def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemctl", *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise RegistrationError(f"systemctl restart {unit}: {done.stderr.strip()}")
 
 
 def _start_anew(layout: Layout, daemon: Daemon) -> None:
@@ -200,9 +206,14 @@ def _named(words: list[str]) -> Iterator[str]:
             yield word.partition("=")[2]
 
 
-def _unit(pid: int) -> str | None:
-    found = _UNIT.search(os.fsdecode(_proc(pid, "cgroup")))
-    return found[1] if found and shutil.which("systemctl") else None
+def unit_of(pid: int, groups: str) -> str | None:
+    """The systemd unit whose main process it is, given the text of its `/proc/PID/cgroup`."""
+    found = _UNIT.search(groups)
+    if found is None or shutil.which("systemctl") is None:
+        return None
+    # what was started from within a unit's process, say by cron, is in that unit's group too
+    shown = _systemctl("show", "--property", "MainPID", "--value", found[1])
+    return found[1] if shown.stdout.strip() == str(pid) else None
 
 
 def _namespace(pid: int) -> Path | None:

@@ -289,6 +289,34 @@ def test_after_a_registration_that_failed(server: Sfcb, sample_plugin: Path) -> 
     assert guests(server) == SAMPLE_GUESTS
 
 
+def test_a_server_in_a_container_is_left_alone(server: Sfcb, sample_plugin: Path) -> None:
+    """From outside of its process namespace it can't be started anew."""
+    server.start()
+    before, pid = contents(server), server.pid
+    words = arguments(server, "register", "--plugin", sample_plugin)
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "stop it, do this again, and start it" in done.stderr
+    assert (contents(server), server.pid) == (before, pid)
+
+
+def test_another_door(server: Sfcb, sample_plugin: Path) -> None:
+    """The library of the one door gives way to that of the other."""
+    bindings = server.directory / "libpy3CmpiProvider.so"
+    bindings.write_bytes(b"not loaded here")
+    before = contents(server)
+    libvirtcim(server, "register", "--plugin", sample_plugin)
+    libvirtcim(server, "register", "--via", "cmpi-bindings", "--plugin", bindings)
+    links = {path.name: path.readlink() for path in server.library_directory.iterdir()}
+    assert links == {bindings.name: bindings}
+    served = (server.registration / "providerRegister").read_text()
+    assert "location: py3CmpiProvider\n" in served and "location: libvirtcim\n" not in served
+    (told,) = json.loads(libvirtcim(server, "status", "--json").stdout)
+    assert (told["door"], told["current"]) == ("cmpi-bindings", True)
+    libvirtcim(server, "unregister")
+    assert contents(server) == before
+
+
 def test_two_registrations_at_once(server: Sfcb, sample_plugin: Path) -> None:
     """One is made, the others say that it is going on, or find it done."""
     command = server.command(*arguments(server, "register", "--plugin", sample_plugin))

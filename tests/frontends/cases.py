@@ -149,6 +149,12 @@ def path_like(path: InstancePath, classname: str) -> InstancePath:
     return InstancePath(classname, path.keys, path.namespace)
 
 
+def short_references(path: InstancePath) -> InstancePath:
+    """The same path with keys that leave their namespace out, as clients may."""
+    keys = [(n, v.at(None) if isinstance(v, InstancePath) else v) for n, v in path.keys]
+    return InstancePath(path.classname, tuple(keys), path.namespace)
+
+
 def _readings(cls: ClassInfo, namespace: str, found: list[InstancePath]) -> Iterator[Case]:
     for path in found:
         yield Case("GetInstance", "instance", path)
@@ -157,6 +163,7 @@ def _readings(cls: ClassInfo, namespace: str, found: list[InstancePath]) -> Iter
             if names is not None:
                 yield Case("GetInstance", kind, path, names)
         yield Case("GetInstance", "lower case", path_like(path, path.classname.lower()))
+        yield Case("GetInstance", "references without namespace", short_references(path))
     for kind, path in wrong_paths(cls, namespace, found):
         yield Case("GetInstance", kind, path)
 

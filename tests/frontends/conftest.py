@@ -35,7 +35,6 @@ from tests.frontends.differences import (
     PEGASUS_IN_PROCESS,
     SFCB,
     SFCB_BINDINGS,
-    TOLERATED,
 )
 from tests.frontends.fronts import BrokerFront, CmpiFront, Front, WireFront
 
@@ -122,14 +121,9 @@ def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
     program, make, config = map(
         request.getfixturevalue, ("host_program", "environment", "sample_config")
     )
-    variables = {
-        **bindings.environment(make, config),
-        "LD_PRELOAD": bindings.preloaded(),
-    }
-    wrapper = ("env", *(f"{name}={value}" for name, value in variables.items()))
-    with Host(program, bindings.library(), wrapper) as host:
+    with bindings.BindingsHost(program, bindings.environment(make, config)) as host:
         host.declare_all(SCHEMA)
-        yield CmpiFront(BINDINGS_HOST, host, TOLERATED)
+        yield CmpiFront(BINDINGS_HOST, host)
 
 
 def _in_server(

@@ -33,6 +33,8 @@ OPERATIONS = int(os.environ.get("LIBVIRTCIM_OPERATIONS", "1000"))
 """Operations during which nothing may grow; the environment variable asks for more."""
 WARM_UP = 300
 MAX_GROWTH_KB = 4096
+SERVERS_OWN_THREADS = 16
+"""By so many the threads of a server that runs us in itself may vary."""
 CLIENTS = 64
 DEADLINE = 60.0
 
@@ -164,7 +166,8 @@ def test_nothing_grows(served: Served) -> None:
     assert grown < MAX_GROWTH_KB
     # the last request may not have ended in the server when its answer is here
     wait_until(lambda: served.usage()[1] <= files, f"{files} files", DEADLINE)
-    wait_until(lambda: served.usage()[2] <= threads, f"{threads} threads", DEADLINE)
+    allowed = threads + (0 if served.hosting.out_of_process else SERVERS_OWN_THREADS)
+    wait_until(lambda: served.usage()[2] <= allowed, f"{allowed} threads", DEADLINE)
 
 
 def test_a_real_guest_is_switched(served: Served) -> None:

@@ -170,3 +170,28 @@ def test_where_it_listens(prefix: Path, settings: str, expected: list[tuple[str,
 def test_a_server_that_does_not_run(prefix: Path) -> None:
     layout: Layout = sfcb_layout.find(prefix)
     assert sfcb_daemon.running(layout) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "main", "expected"),
+    [
+        ("0::/system.slice/sblim-sfcb.service\n", 7, "sblim-sfcb.service"),
+        ("5:pids:/\n1:name=systemd:/system.slice/sfcb.service\n0::/\n", 7, "sfcb.service"),
+        ("0::/system.slice/cron.service\n", 3, None),
+        ("0::/user.slice/user-0.slice/user@0.service/app.slice/x.scope\n", 7, None),
+        ("0::/user.slice/user-0.slice/session-1.scope\n", 7, None),
+        ("0::/\n", 7, None),
+    ],
+)
+def test_only_a_unit_of_its_own_is_restarted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, groups: str, main: int, expected: str | None
+) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        f'#!/bin/sh\n[ "$*" != "${{*#show --property MainPID}}" ] && echo {main}\n'
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert sfcb_daemon.unit_of(7, groups) == expected
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert sfcb_daemon.unit_of(7, groups) is None
