@@ -88,6 +88,22 @@ class HostReading:
         return self.host.networks()
 
     @cached_property
+    def pool_of_name(self) -> Mapping[str, StoragePool]:
+        """The host's storage pools by name."""
+        return {pool.name: pool for pool in self.storage_pools}
+
+    @cached_property
+    def network_of_name(self) -> Mapping[str, Network]:
+        """The host's virtual networks by name."""
+        return {network.name: network for network in self.networks}
+
+    @cached_property
+    def network_of_bridge(self) -> Mapping[str, Network]:
+        """The virtual networks that run, by their bridge; the first where several have the same."""
+        running = [(n.view.bridge, n) for n in self.networks if n.active]
+        return {bridge: network for bridge, network in reversed(running) if bridge}
+
+    @cached_property
     def filters(self) -> list[Filter]:
         """The host's network filters."""
         return self.host.filters()

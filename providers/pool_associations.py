@@ -39,11 +39,11 @@ from libvirtcim.providers.resource_pool import (
     POOL_OF_KIND,
     POOLS,
     PoolItem,
-    children,
     pool_items,
     tag_of,
 )
 from libvirtcim.virt.host import Hosts, Needs
+from libvirtcim.virt.pools import Network, StoragePool
 
 KINDS = tuple(pool.kind for pool in POOLS)
 """Kinds of devices that come from pools: consoles don't."""
@@ -67,29 +67,23 @@ def pool_tag(item: DeviceItem) -> str | None:
 
 
 def _storage_pool_of(reading: HostReading, disk: object) -> str | None:
-    pool: str | None = getattr(disk, "source_pool", None)
-    if pool is None:
+    name: str | None = getattr(disk, "source_pool", None)
+    if name is None:
         volume = reading.volumes.get(getattr(disk, "source_text", ""))
-        pool = None if volume is None else volume.pool
-    return _known(reading, "disk", lambda source: source.name == pool)
+        name = None if volume is None else volume.pool
+    return _tag(reading.pool_of_name, name)
 
 
 def _network_of(reading: HostReading, interface: object) -> str | None:
-    kind, source = getattr(interface, "type", None), getattr(interface, "source", None)
-    network: str | None = getattr(interface, "source_network", None)
-    if kind == "bridge":
-        return _known(
-            reading,
-            "net",
-            lambda found: found.active and source and found.view.bridge == source,
-        )
-    return _known(reading, "net", lambda found: found.name == network)
+    if getattr(interface, "type", None) == "bridge":
+        return _tag(reading.network_of_bridge, getattr(interface, "source", None))
+    return _tag(reading.network_of_name, getattr(interface, "source_network", None))
 
 
-def _known(reading: HostReading, kind: str, wanted: Callable[..., object]) -> str | None:
-    """Tag of the first of libvirt's pools of a kind that is wanted."""
-    found = (source for source in children(reading, POOL_OF_KIND[kind]) if wanted(source))
-    return next((tag_of(source) for source in found), None)
+def _tag(known: Mapping[str, StoragePool] | Mapping[str, Network], name: str | None) -> str | None:
+    """Tag of one of libvirt's pools; None where it has none of that name."""
+    found = None if name is None else known.get(name)
+    return None if found is None else tag_of(found)
 
 
 def _members(

@@ -104,7 +104,10 @@ class InstanceProvider(Generic[Item]):
 
 
 _Compute: TypeAlias = Callable[[Any], Value]
-_Choice: TypeAlias = "tuple[dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[tuple[str, _Compute], ...]]"
+_Named: TypeAlias = tuple[str, _Compute]
+_Choice: TypeAlias = tuple[
+    dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[_Named, ...]
+]
 """Of a property list: defaults; names and columns of properties without; columns that go before one."""
 
 
