@@ -8,6 +8,7 @@ takes away. A server that doesn't run is started for it, without network.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,6 +18,7 @@ from pathlib import Path
 from libvirtcim import composition
 from libvirtcim.register import record, schema
 from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.pegasus_found import MODULE, PACKAGED_RECORD, Added, Found, look
 from libvirtcim.register.pegasus_tools import CLASS_HAS_CHILDREN, RequestRefused, Tools
 from libvirtcim.register.pegasus_wanted import (
@@ -25,12 +27,15 @@ from libvirtcim.register.pegasus_wanted import (
     is_current,
     module_mof,
     ours,
-    place_of_link,
     recorded,
     refuse_others,
 )
 from libvirtcim.register.plan import Plan, RegistrationError, Step
 
+BUSY = "Provider is busy"
+"""What cimprovider says where requests run."""
+BUSY_SECONDS = 30.0
+BUSY_INTERVAL = 0.1
 NOT_REGISTERED = "libvirtcim is not registered"
 NAMED = 3
 """Up to how many classes or modules are told by their names; more by their number."""
@@ -87,8 +92,7 @@ class Pegasus:
         refuse_others(found, offer.declarations)
         outcome = f"libvirtcim {offer.version} is registered in {found.interop}"
         if is_current(found, offer):
-            enabling = Step("enable", f"provider module {MODULE}", "", self._enable_module)
-            return Plan(self.title, outcome, (enabling,) if found.disabled else ())
+            return Plan(self.title, outcome, (self._enabling(found),) if found.disabled else ())
         leaving, staying = self._parted(found, ours(found, offer.declarations))
         carried = found.added or Added()
         staying = replace(staying, namespaces=carried.namespaces, qualifiers=carried.qualifiers)
@@ -166,13 +170,16 @@ class Pegasus:
                 yield Step("remove", subject, found.interop, run)
 
     def _removing(self, found: Found, leaving: Added) -> Iterator[Step]:
-        if found.module is not None:
-            run = partial(self._remove_module, found.disabled)
-            yield Step("remove", f"provider module {MODULE}", found.interop, run)
+        """The module goes last: of a class without provider the server says that it's empty."""
+        if found.module is not None and not found.disabled:
+            yield self._disabling(found)
         for namespace, names in leaving.classes.items():
             if names:
                 run = partial(self._delete_classes, namespace, names)
                 yield Step("remove", _told(names, "classes"), namespace, run)
+        if found.module is not None:
+            run = partial(self._run_cimprovider, "-r")
+            yield Step("remove", f"provider module {MODULE}", found.interop, run)
         for namespace, names in leaving.qualifiers.items():
             run = partial(self._delete_qualifiers, namespace, names)
             yield Step("remove", _told(names, "qualifiers"), namespace, run)
@@ -184,18 +191,25 @@ class Pegasus:
             yield Step("remove", "link", leaving.link, run)
 
     def _adding(self, found: Found, leaving: Added, staying: Added, offer: Offer) -> Iterator[Step]:
+        """The module comes first, for the same reason, and is enabled last.
+
+        Enabling it is when the server renews the subscriptions to its classes' indications.
+        """
         filled = list(fillings(found, leaving, offer))
-        link = place_of_link(found, offer)
+        former = found.added.link if found.added else None
+        link = place_of_link(offer.door, offer.library, found.directories, former)
         added = recorded(found, staying, filled, offer, link)
         run = partial(_write_record, found.record, added)
         yield Step("write", "record of what is added", str(found.record), run)
         if link is not None:
             run = partial(link.symlink_to, offer.library)
             yield Step("link", str(offer.library), str(link), run)
-        for one in filled:
-            yield from self._filling(one)
         run = partial(self._tools.compile, found.interop, module_mof(found, offer))
         yield Step("add", f"provider module {MODULE} {offer.version}", found.interop, run)
+        yield self._disabling(found)
+        for one in filled:
+            yield from self._filling(one)
+        yield self._enabling(found)
 
     def _filling(self, one: Filling) -> Iterator[Step]:
         if one.new:
@@ -207,16 +221,35 @@ class Pegasus:
         run = partial(self._tools.compile, one.namespace, one.mof)
         yield Step("add", _told([c.name for c in one.own], "classes"), one.namespace, run)
 
-    def _enable_module(self) -> None:
-        self._tools.tool("cimprovider", "-e", "-m", MODULE)
+    def _enabling(self, found: Found) -> Step:
+        run = partial(self._run_cimprovider, "-e")
+        return Step("enable", f"provider module {MODULE}", found.interop, run)
 
-    def _remove_module(self, disabled: bool) -> None:
-        if not disabled:
-            # Counts as failed where the provider's process dies while it is asked to end, as with
-            # cmpi-bindings; whether that matters shows when the module is removed.
-            with suppress(RegistrationError):
-                self._tools.tool("cimprovider", "-d", "-m", MODULE)
-        self._tools.tool("cimprovider", "-r", "-m", MODULE)
+    def _disabling(self, found: Found) -> Step:
+        return Step("disable", f"provider module {MODULE}", found.interop, self._disable_module)
+
+    def _run_cimprovider(self, option: str) -> None:
+        self._tools.tool("cimprovider", option, "-m", MODULE)
+
+    def _disable_module(self) -> None:
+        """Disables the module between two requests: the server doesn't while one runs."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._run_cimprovider("-d")
+            except RegistrationError as error:
+                if BUSY not in str(error):
+                    # The provider's process has died while it was asked to end, as cmpi-bindings
+                    # does. Whether that matters shows when the module is removed.
+                    return
+                if time.monotonic() > deadline:
+                    raise RegistrationError(
+                        f"{error}; requests have kept it busy for {BUSY_SECONDS:.0f} s: "
+                        "try again with less load, or with the server stopped"
+                    ) from error
+                time.sleep(BUSY_INTERVAL)
+            else:
+                return
 
     def _delete_classes(self, namespace: str, names: Sequence[str]) -> None:
         """Deletes the classes last first, and those again that had subclasses among them."""

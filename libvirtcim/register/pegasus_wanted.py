@@ -150,22 +150,3 @@ def refuse_others(found: Found, declarations: Sequence[ClassDecl]) -> None:
             "uninstall it, or remove each module with `cimprovider -d -m MODULE` and "
             "`cimprovider -r -m MODULE`"
         )
-
-
-def place_of_link(found: Found, offer: Offer) -> Path | None:
-    """Where to link the library; None: the server finds it as it is."""
-    former = found.added.link if found.added else None
-    for directory in found.directories:
-        path = directory / offer.door.file
-        if str(path) == former:
-            return path
-        if path.exists() and path.samefile(offer.library):
-            return None
-        if path.exists() or path.is_symlink():
-            raise RegistrationError(f"{path} is another library of that name: remove it")
-    for directory in found.directories:
-        if directory.is_dir():
-            return directory / offer.door.file
-    raise RegistrationError(
-        f"there is no directory for providers' libraries: create {found.directories[0]}"
-    )

@@ -24,8 +24,9 @@ HOME = "LIBVIRTCIM_PEGASUS_HOME"
 
 STATE_DIRECTORY = "/var/tmp"
 START_SECONDS = 30.0
-STOP_SECONDS = 40.0
-"""OpenPegasus gives running requests 30 s by itself (`shutdownTimeout`)."""
+STOP_SECONDS = 75.0
+"""OpenPegasus gives running requests 30 s by itself (`shutdownTimeout`). An agent that is delivering
+an indication waits 60 s for its acknowledgement, which nobody reads any more."""
 TOOL_SECONDS = 120.0
 
 _UNSHARE = ("unshare", "--mount", "--propagation", "private")
@@ -79,7 +80,8 @@ class Pegasus:
         self.log = self.home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lay_out(source)
-        self.configure(forceProviderProcesses=str(out_of_process).lower())
+        self._out_of_process = out_of_process
+        self.configure()
         self._space = self._hold_namespace(directory / "state")
 
     @property
@@ -105,7 +107,12 @@ class Pegasus:
 
     def configure(self, **settings: str) -> None:
         """Writes the configuration that the next start takes; `settings` besides the usual."""
-        wanted = {**SETTINGS, "httpPort": str(self.port), **settings}
+        wanted = {
+            **SETTINGS,
+            "httpPort": str(self.port),
+            "forceProviderProcesses": str(self._out_of_process).lower(),
+            **settings,
+        }
         text = "".join(f"{name}={value}\n" for name, value in wanted.items())
         (self.home / "cimserver_planned.conf").write_text(text)
 

@@ -22,7 +22,7 @@ from tests.cimom.pegasus import Pegasus
 from tests.cmpi.parts import ROOT, make_environment
 from tests.ticking import PATH_CODE
 
-pytestmark = [pytest.mark.cimom, pytest.mark.xdist_group("pegasus")]
+pytestmark = pytest.mark.cimom
 
 QUERY = "SELECT * FROM KVM_TickIndication"
 DEADLINE = 60.0
@@ -86,7 +86,8 @@ def command(server: Pegasus, tmp_path: Path) -> Registering:
     lacking = build.missing()
     if lacking is not None:
         pytest.skip(f"the CMPI plugin can't be built here: {lacking}")
-    python = make_environment(tmp_path / "environment", PATH_CODE)
+    slowly = "import os; os.environ['LIBVIRTCIM_TICK_SECONDS'] = '0.3'"
+    python = make_environment(tmp_path / "environment", f"{PATH_CODE}\n{slowly}")
     config = tmp_path / "libvirtcim.toml"
     config.write_text(f'[connections]\nKVM = "{demo.sample_uri()}"\n')
     library = tmp_path / build.OUTPUT.name

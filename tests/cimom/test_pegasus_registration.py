@@ -19,7 +19,7 @@ from libvirtcim import __version__ as libvirtcim_version
 from tests.cimom import older_pegasus, pegasus
 from tests.cimom.pegasus import Pegasus
 
-pytestmark = [pytest.mark.cimom, pytest.mark.xdist_group("pegasus")]
+pytestmark = pytest.mark.cimom
 
 LIBVIRTCIM = (sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())")
 INTEROP = "root/interop"

@@ -20,6 +20,12 @@ from tests.frontends import bindings
 REGISTER = (
     sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())", "register",
 )  # fmt: skip
+SFCB_SETTINGS = {
+    "httpProcs": "100",
+    "keepaliveTimeout": "60",
+    "keepaliveMaxRequest": "1000000",
+}
+"""So that each client keeps its connection: SFCB doesn't tell clients that it is about to close one."""
 PLUGIN, BINDINGS = "plugin", "cmpi-bindings"
 """What a server loads."""
 
@@ -75,8 +81,7 @@ class Hosting:
             return
         with Sfcb(directory) as other:
             places = ("--prefix", other.prefix, "--config", other.config, "--schema", other.schema)
-            # a client that is busy would meet a connection that has just been closed
-            other.configure(keepaliveTimeout="0")
+            other.configure(**SFCB_SETTINGS)
             other.run(*REGISTER, "sfcb", *places, *options)
             other.start()
             yield other

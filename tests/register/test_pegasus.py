@@ -14,7 +14,7 @@ from lxml import etree
 from libvirtcim import composition
 from libvirtcim.cim import base
 from libvirtcim.cim.declare import ClassDecl, Registration, expand_all
-from libvirtcim.register import pegasus_found, schema
+from libvirtcim.register import pegasus, pegasus_found, schema
 from libvirtcim.register.cimom import Offer
 from libvirtcim.register.doors import DOORS
 from libvirtcim.register.pegasus import Pegasus
@@ -44,6 +44,7 @@ class InMemory(Tools):
         self.superclasses[interop] |= dict.fromkeys(PG_CLASSES)
         self.registered: list[dict[str, str | list[str]]] = []
         self.subscribed: list[Subscription] = []
+        self.refusals: list[str] = []
         self.used: set[str] = set()
         self.hidden = False
 
@@ -68,6 +69,8 @@ class InMemory(Tools):
 
     def tool(self, *command: str) -> str:
         assert command[0] == "cimprovider" and command[-1] == "libvirtcim"
+        if command[1] == "-d" and self.refusals:
+            raise RegistrationError(self.refusals.pop())
         if command[1] == "-r":
             self.registered = [
                 one
@@ -168,19 +171,19 @@ def server(tools: InMemory, tmp_path: Path) -> Pegasus:
 
 def test_what_is_added_is_removed(tools: InMemory, tmp_path: Path) -> None:
     before = tools.state()
-    pegasus = server(tools, tmp_path)
-    carry_out(pegasus.register(offer(tmp_path)))
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
     served = {one["ClassName"] for one in tools.registered if "ClassName" in one}
     ours = {c.name for c in expand_all(composition.declarations())}
     assert served and served <= ours <= set(tools.superclasses["root/virt"])
     assert (tmp_path / "lib/liblibvirtcim.so").resolve() == tmp_path / "build/liblibvirtcim.so"
-    assert pegasus.register(offer(tmp_path)).steps == ()
-    assert pegasus.status(offer(tmp_path)).current
-    carry_out(pegasus.unregister())
+    assert backend.register(offer(tmp_path)).steps == ()
+    assert backend.status(offer(tmp_path)).current
+    carry_out(backend.unregister())
     assert tools.state() == before
     assert [path.name for path in tmp_path.iterdir() if path.name != "build"] == ["lib"]
     assert list((tmp_path / "lib").iterdir()) == []
-    assert pegasus.unregister().steps == ()
+    assert backend.unregister().steps == ()
 
 
 def test_only_what_the_server_lacks_is_added(tools: InMemory, tmp_path: Path) -> None:
@@ -189,12 +192,12 @@ def test_only_what_the_server_lacks_is_added(tools: InMemory, tmp_path: Path) ->
         tools.superclasses[namespace] |= {c.name: c.superclass for c in classes}
         tools.qualifiers[namespace] |= {t.name for t in types}
     before = tools.state()
-    pegasus = server(tools, tmp_path)
-    plan = pegasus.register(offer(tmp_path))
+    backend = server(tools, tmp_path)
+    plan = backend.register(offer(tmp_path))
     added = {str(step) for step in plan.steps if "DMTF" in step.subject}
     assert len(added) == 1 and all("root/virt" in step for step in added)
     carry_out(plan)
-    carry_out(pegasus.unregister())
+    carry_out(backend.unregister())
     assert tools.state() == before
 
 
@@ -223,10 +226,10 @@ def test_packaged_servers(tools: InMemory, tmp_path: Path, monkeypatch: pytest.M
     tools.hidden = True
     providers = tmp_path / "lib64/Pegasus/providers"
     providers.mkdir(parents=True)
-    pegasus = server(tools, tmp_path)
-    carry_out(pegasus.register(offer(tmp_path)))
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
     assert (providers / "liblibvirtcim.so").is_symlink() and record.is_file()
-    carry_out(pegasus.unregister())
+    carry_out(backend.unregister())
     assert not list(providers.iterdir()) and not record.parent.exists()
 
 
@@ -245,7 +248,7 @@ def test_upgrading_from_a_registration_by_hand(tools: InMemory, tmp_path: Path) 
     carry_out(by_hand.register(offer(tmp_path, declarations)))
     (tmp_path / "libvirtcim.json").unlink()
     said = carry_out(by_hand.register(offer(tmp_path)))
-    assert said[0] == "remove provider module libvirtcim (root/interop)"
+    assert said[0] == "disable provider module libvirtcim (root/interop)"
     assert "KVM_Bygone" not in tools.superclasses["root/virt"]
     assert "CIM_System" in tools.superclasses["root/virt"]
     assert "KVM_Bygone" not in {one.get("ClassName") for one in tools.registered}
@@ -253,11 +256,11 @@ def test_upgrading_from_a_registration_by_hand(tools: InMemory, tmp_path: Path) 
 
 def test_the_lower_classes_go_first(tools: InMemory, tmp_path: Path) -> None:
     """No association class is left when a class goes that it refers to."""
-    pegasus = server(tools, tmp_path)
-    carry_out(pegasus.register(offer(tmp_path)))
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
     deleted: list[str] = []
     tools.delete_class = lambda _ns, name: deleted.append(name)  # type: ignore[method-assign]
-    step = next(s for s in pegasus.unregister().steps if s.place == "root/virt")
+    step = next(s for s in backend.unregister().steps if s.place == "root/virt")
     assert re.fullmatch(r"remove \d+ classes \(root/virt\)", str(step))
     step.run()
     position = {name: number for number, name in enumerate(deleted)}
@@ -270,10 +273,10 @@ def test_the_lower_classes_go_first(tools: InMemory, tmp_path: Path) -> None:
 
 
 def test_qualifiers_that_others_use_stay(tools: InMemory, tmp_path: Path) -> None:
-    pegasus = server(tools, tmp_path)
-    carry_out(pegasus.register(offer(tmp_path)))
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
     tools.used = {"Key", "Unheard"}
-    plan = pegasus.unregister()
+    plan = backend.unregister()
     for step in plan.steps:
         if step.place != "root/virt" or step.subject != "namespace":
             step.run()
@@ -296,13 +299,40 @@ def test_another_provider_is_in_the_way(tools: InMemory, tmp_path: Path, module:
     assert server(tools, tmp_path).register(offer(tmp_path)).steps
 
 
+@pytest.mark.parametrize("refusals", [["Provider is busy."] * 3, ["Lost connection"]])
+def test_a_module_that_is_not_disabled_at_once(
+    tools: InMemory, tmp_path: Path, refusals: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests end; processes that die instead of ending are as good."""
+    monkeypatch.setattr(pegasus, "BUSY_INTERVAL", 0.001)
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
+    tools.refusals = list(refusals)
+    carry_out(backend.unregister())
+    assert tools.registered == [] and tools.refusals == []
+
+
+def test_a_module_that_stays_busy(
+    tools: InMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is taken away from a server that goes on serving."""
+    monkeypatch.setattr(pegasus, "BUSY_SECONDS", 0.0)
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
+    before = tools.state()
+    tools.refusals = ["Provider is busy."] * 100
+    with pytest.raises(RegistrationError, match="with less load, or with the server stopped"):
+        carry_out(backend.unregister())
+    assert tools.state() == before
+
+
 def test_subscriptions_go_with_their_classes(tools: InMemory, tmp_path: Path) -> None:
     def subscription(namespace: str, name: str) -> Subscription:
         asked = frozenset({(namespace, name.lower())})
         return Subscription(etree.Element("INSTANCENAME"), f"SELECT * FROM {name}", asked)
 
-    pegasus = server(tools, tmp_path)
-    carry_out(pegasus.register(offer(tmp_path)))
+    backend = server(tools, tmp_path)
+    carry_out(backend.register(offer(tmp_path)))
     tools.subscribed = [
         subscription("root/virt", "CIM_ManagedElement"),
         subscription("root/cimv2", "CIM_AlertIndication"),
@@ -310,7 +340,7 @@ def test_subscriptions_go_with_their_classes(tools: InMemory, tmp_path: Path) ->
     ]
     kept = tools.subscribed[1:]
     assert "remove subscription SELECT * FROM CIM_ManagedElement (root/interop)" in carry_out(
-        pegasus.unregister()
+        backend.unregister()
     )
     assert tools.subscribed == kept
 
@@ -323,7 +353,7 @@ def test_a_record_of_another_version(tools: InMemory, tmp_path: Path) -> None:
 
 def test_no_directory_for_libraries(tools: InMemory, tmp_path: Path) -> None:
     (tmp_path / "lib").rmdir()
-    with pytest.raises(RegistrationError, match=f"create {tmp_path / 'lib'}"):
+    with pytest.raises(RegistrationError, match=f"{tmp_path / 'lib'}, {tmp_path / 'more'}"):
         server(tools, tmp_path).register(offer(tmp_path))
     (tmp_path / "more").mkdir()
     carry_out(server(tools, tmp_path).register(offer(tmp_path)))
