@@ -189,7 +189,7 @@ class AllocationProvider(FamilyProvider[PoolItem]):
         if reading is None:
             raise NotFound(self.absent)
         try:
-            return pool_with_id(request, reading, pool_id)
+            return pool_with_id(request.prefix, reading, pool_id)
         except NotFound as error:
             raise NotFound("Instance not found.") from error
 

@@ -119,7 +119,6 @@ def _pools_of(
     with translated("Unable to list pools"):
         for pool in POOLS:
             if pool.decl.base in wanted:
-                pool.prepare(request, reading)
                 yield from _targets(pool_items(item.prefix, reading, pool))
 
 
@@ -135,7 +134,6 @@ def _pool_of(
         return
     with translated("Cannot determine pool"):
         tag = pool_tag(item)
-        of.prepare(request, reading)
         found = (p for p in pool_items(item.prefix, reading, of) if tag_of(p.source) == tag)
         yield from _targets(found)
 
@@ -154,7 +152,9 @@ def _allocated_from(
     kind, device_base = item.of.kind, CLASS_OF_KIND[item.of.kind].decl.base
     with translated("Unable to list members of the pool"):
         if device_base in wanted:
-            members = _members(request, item.reading, item.prefix, kind, device_items, Needs.LIVE)
+            # for the settings too, that both take one pass over the guests
+            needs = Needs.LIVE if request.names_only else Needs.LIVE | SETTINGS[kind].needs
+            members = _members(request, item.reading, item.prefix, kind, device_items, needs)
             yield from (Target(device_base, d) for d in members.get(tag_of(item.source), ()))
         if base not in wanted:
             return

@@ -196,7 +196,6 @@ def _elements(request: ProviderRequest, item: ProfileItem, base: str) -> Iterabl
         return [Target(base, found) for found in pools_of_host(prefix, reading)]
     pool = POOL_OF_BASE.get(base.lower())
     if pool is not None:
-        pool.prepare(request, reading)
         return [Target(base, found) for found in pool_items(prefix, reading, pool)]
     return [Target(base, HostItem(prefix, reading))]
 

@@ -25,7 +25,7 @@ from libvirtcim.providers.common import (
     registered,
     translated,
 )
-from libvirtcim.virt.host import Hosts, Needs
+from libvirtcim.virt.host import Guest, Hosts, Needs
 from libvirtcim.virt.pools import Network, StoragePool
 
 PARENT = "0"
@@ -44,13 +44,6 @@ class PoolClass:
     title: str
     resource_type: int
     columns: Columns
-    needs: Needs | None = None
-    """What of the host's guests the columns show; None: nothing."""
-
-    def prepare(self, request: ProviderRequest, reading: HostReading) -> None:
-        """Reads what the columns will show of guests; raises VirtError."""
-        if self.needs is not None and not request.names_only:
-            reading.guests(self.needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +93,16 @@ _IN_INTEROP = ("MemoryPool", "ProcessorPool", "DiskPool", "NetworkPool")
 
 
 def _active_memory(item: PoolItem) -> int:
-    return sum(g.memory_kib or 0 for g in item.reading.guests(Needs.MEMORY) if g.active)
+    return sum(guest.memory_kib or 0 for guest in _running(item, Needs.MEMORY))
 
 
 def _active_processors(item: PoolItem) -> int:
-    return sum(g.vcpus_online or 0 for g in item.reading.guests(Needs.VCPUS) if g.active)
+    return sum(guest.vcpus_online or 0 for guest in _running(item, Needs.VCPUS))
+
+
+def _running(item: PoolItem, needs: Needs) -> Iterator[Guest]:
+    with translated("Unable to list guests"):
+        return (guest for guest in item.reading.guests(needs) if guest.active)
 
 
 def _view(name: str) -> Any:
@@ -143,7 +141,6 @@ POOLS = (
             "Reserved": lambda i: 0,
             "CurrentlyConsumedResource": _active_processors,
         },
-        Needs.VCPUS,
     ),
     PoolClass(
         _decl("MemoryPool", "mem", "The memory of the host."),
@@ -157,7 +154,6 @@ POOLS = (
             "Reserved": _active_memory,
             "CurrentlyConsumedResource": _active_memory,
         },
-        Needs.MEMORY,
     ),
     PoolClass(
         _decl("NetworkPool", "net", "A virtual network, or the parent of all of them."),
@@ -240,7 +236,7 @@ def pool_named(prefix: str, reading: HostReading, of: PoolClass, tag: str) -> Po
     return PoolItem(prefix, reading, of, find(name))
 
 
-def pool_with_id(request: ProviderRequest, reading: HostReading, pool_id: str) -> PoolItem:
+def pool_with_id(prefix: str, reading: HostReading, pool_id: str) -> PoolItem:
     """The pool of any kind with an InstanceID; raises NotFound, saying why."""
     base, slash, tag = pool_id.partition("/")
     of = POOL_OF_BASE.get(base.lower())
@@ -251,8 +247,7 @@ def pool_with_id(request: ProviderRequest, reading: HostReading, pool_id: str) -
         raise missing
     try:
         with translated("Unable to read the pool"):
-            of.prepare(request, reading)
-            return pool_named(request.prefix, reading, of, tag)
+            return pool_named(prefix, reading, of, tag)
     except NotFound as error:
         raise missing from error
 
@@ -278,7 +273,6 @@ class PoolProvider(FamilyProvider[PoolItem]):
         if reading is None:
             return []
         with translated(f"Unable to list {self._pool.title.lower()}"):
-            self._pool.prepare(request, reading)
             return list(pool_items(request.prefix, reading, self._pool))
 
     def find(self, request: ProviderRequest, path: InstancePath) -> PoolItem:
@@ -291,7 +285,7 @@ class PoolProvider(FamilyProvider[PoolItem]):
         reading = self.reading(request)
         if reading is None:
             raise NotFound(self.absent)
-        return pool_with_id(request, reading, pool_id)
+        return pool_with_id(request.prefix, reading, pool_id)
 
 
 def provide(hosts: Hosts) -> Provided:

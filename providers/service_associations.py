@@ -74,12 +74,7 @@ def _elements_of(
     request: ProviderRequest, base: str, item: HostItem | PoolItem, wanted: frozenset[str]
 ) -> Iterable[Target]:
     """What the capabilities are of: the service or pool, then the host."""
-    if isinstance(item, PoolItem):
-        with translated("Unable to read the pool"):
-            item.of.prepare(request, item.reading)
-        found = item.of.decl.base
-    else:
-        found = SERVICE_OF[base]
+    found = item.of.decl.base if isinstance(item, PoolItem) else SERVICE_OF[base]
     if found in wanted:
         yield Target(found, item)
     if HOST in wanted:

@@ -464,13 +464,9 @@ class Host:
         """The volumes of all active pools, by path."""
         return self.connection.call(lambda raw: read_volumes(raw, self._volume_sizes))
 
-    def _volume_sizes(self, pool: str, name: str) -> tuple[int, int]:
-        def read(raw: Any) -> tuple[int, int]:
-            volume = raw.storagePoolLookupByName(pool).storageVolLookupByName(name)
-            _type, capacity, allocation = volume.info()
-            return capacity, allocation
-
-        return self.connection.call(read)
+    def _volume_sizes(self, volume: Any) -> tuple[int, int]:
+        _type, capacity, allocation = self.connection.call(lambda raw: volume.info())
+        return capacity, allocation
 
     def storage_pools(self) -> list[StoragePool]:
         """All storage pools, those that run first."""
