@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import aims, guests, report, scenario
+from bench import aims, guests, pools, report, scenario
 from bench.cmpi import compare
 from bench.cmpi import report as cmpi_report
 from libvirtcim.cmpi import build
 from tests.hypervisor import PrivateLibvirtd, why_not
 
-SCENARIOS = ("libvirtd", "test", "cmpi")
+SCENARIOS = ("libvirtd", "test", "pools", "cmpi")
 
 _DESCRIPTION = """\
 Measures libvirtcim against libvirt itself.
@@ -26,6 +26,7 @@ Measures libvirtcim against libvirt itself.
 scenarios:
   libvirtd  QEMU guests that are defined and off, behind a libvirtd of their own (needs root)
   test      guests of libvirt's test driver, which runs inside the process: what libvirtcim alone costs
+  pools     what is read from resource pools with 100, 300 and 1000 guests: what grows, and how
   cmpi      the CMPI plugin against a provider in plain C, in the CMPI host of the tests
 
 columns of the first two:
@@ -38,7 +39,7 @@ columns of the first two:
 """
 _EPILOG = """\
 examples:
-  python -m bench                               all scenarios, about two minutes
+  python -m bench                               all scenarios, about three minutes
   python -m bench test --test-guests 10000 -n 3
   python -m bench --json result.json            the numbers for a program too
 
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("scenario", nargs="*", metavar="SCENARIO", help="libvirtd, test, cmpi (default: all)")
+    add("scenario", nargs="*", metavar="SCENARIO", help=f"{', '.join(SCENARIOS)} (default: all)")
     add("--libvirtd-guests", type=int, default=500, metavar="N", help="(default: %(default)s)")
     add("--test-guests", type=int, default=1000, metavar="N", help="(default: %(default)s)")
     add("-n", "--repetitions", type=int, default=5, metavar="N", help="(default: %(default)s)")
@@ -97,7 +98,7 @@ class _Report:
 
     tables: list[str]
     verdicts: list[aims.Verdict]
-    result: scenario.Result | compare.Result
+    result: scenario.Result | pools.Result | compare.Result
 
 
 def _measure(name: str, options: argparse.Namespace, progress: _Progress) -> _Report | str:
@@ -107,6 +108,9 @@ def _measure(name: str, options: argparse.Namespace, progress: _Progress) -> _Re
             return lacking
         plugin = compare.measure(options.repetitions, progress)
         return _Report([*cmpi_report.tables(plugin)], cmpi_report.verdicts(plugin), plugin)
+    if name == "pools":
+        grown = pools.measure(options.repetitions, progress)
+        return _Report([*pools.tables(grown)], pools.verdicts(grown), grown)
     if name == "libvirtd" and (reason := why_not()):
         return reason
     count = options.libvirtd_guests if name == "libvirtd" else options.test_guests

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import libvirt
@@ -12,6 +12,8 @@ Progress = Callable[[str], None]
 
 _TEST_NAMESPACE = "http://libvirt.org/schemas/domain/test/1.0"
 _SHUT_OFF = 5
+IMAGES = "/var/lib/libvirt/images"
+"""Where the guests' disks are."""
 
 
 def guest_name(number: int) -> str:
@@ -22,7 +24,6 @@ def guest_name(number: int) -> str:
 def domain_xml(number: int, kind: str, extra: str = "") -> str:
     """A guest as an administrator would define it; `extra` goes below domain."""
     name = guest_name(number)
-    images = "/var/lib/libvirt/images"
     mac = f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
     return f"""
 <domain type='{kind}'>
@@ -39,11 +40,11 @@ def domain_xml(number: int, kind: str, extra: str = "") -> str:
   <devices>
     <disk type='file' device='disk'>
       <driver name='qemu' type='qcow2' cache='none'/>
-      <source file='{images}/{name}.qcow2'/><target dev='vda' bus='virtio'/>
+      <source file='{IMAGES}/{name}.qcow2'/><target dev='vda' bus='virtio'/>
     </disk>
     <disk type='file' device='disk'>
       <driver name='qemu' type='raw'/>
-      <source file='{images}/{name}-data.img'/><target dev='vdb' bus='virtio'/>
+      <source file='{IMAGES}/{name}-data.img'/><target dev='vdb' bus='virtio'/>
     </disk>
     <disk type='file' device='cdrom'>
       <driver name='qemu' type='raw'/><target dev='hdc' bus='ide'/><readonly/>
@@ -61,15 +62,33 @@ def domain_xml(number: int, kind: str, extra: str = "") -> str:
 </domain>"""
 
 
-def write_test_host(path: Path, count: int) -> str:
-    """Writes a host for libvirt's test driver, every second guest running; returns its URI."""
-    parts = ["<node>"]
+def write_test_host(path: Path, count: int, *, pools: bool = False) -> str:
+    """Writes a host for libvirt's test driver, every second guest running; returns its URI.
+
+    With `pools` it has the guests' network, and a storage pool with their disks' images.
+    """
+    parts = ["<node>", *(_pools(count) if pools else ())]
     for number in range(count):
         off = f"<test:runstate xmlns:test='{_TEST_NAMESPACE}'>{_SHUT_OFF}</test:runstate>"
         parts.append(domain_xml(number, "test", off if number % 2 else ""))
     parts.append("</node>")
     path.write_text("\n".join(parts))
     return f"test://{path}"
+
+
+def _pools(count: int) -> Iterator[str]:
+    yield (
+        "<network><name>default</name><bridge name='virbr0'/>"
+        "<ip address='192.168.122.1' netmask='255.255.255.0'/></network>"
+        f"<pool type='dir'><name>images</name><target><path>{IMAGES}</path></target>"
+    )
+    for number in range(count):
+        for ending in (".qcow2", "-data.img"):
+            yield (
+                f"<volume><name>{guest_name(number)}{ending}</name>"
+                "<capacity unit='GiB'>10</capacity></volume>"
+            )
+    yield "</pool>"
 
 
 def define_all(uri: str, count: int, progress: Progress) -> None:

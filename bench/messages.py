@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from xml.sax.saxutils import escape
 
 NAMESPACE = (
     '<LOCALNAMESPACEPATH><NAMESPACE NAME="root"/><NAMESPACE NAME="virt"/></LOCALNAMESPACEPATH>'
@@ -57,21 +58,33 @@ def _of_class(operation: str, cls: str, more: str = "") -> Request:
 
 def get_computer_system(cls: str, name: str) -> Request:
     """GetInstance of a guest."""
-    return _of_guest("GetInstance", "InstanceName", cls, name)
+    return _of_instance("GetInstance", cls, {"CreationClassName": cls, "Name": name})
 
 
 def associators(cls: str, name: str) -> Request:
     """Associators of a guest, without any filter."""
-    return _of_guest("Associators", "ObjectName", cls, name)
+    return of_object("Associators", cls, {"CreationClassName": cls, "Name": name})
 
 
-def _of_guest(operation: str, parameter: str, cls: str, name: str) -> Request:
-    keys = "".join(
-        f'<KEYBINDING NAME="{key}"><KEYVALUE VALUETYPE="string">{value}</KEYVALUE></KEYBINDING>'
-        for key, value in (("CreationClassName", cls), ("Name", name))
+def of_object(operation: str, cls: str, keys: Mapping[str, str], through: str = "") -> Request:
+    """An association operation from the instance with the keys; `through`: AssocClass."""
+    limit = f'<IPARAMVALUE NAME="AssocClass"><CLASSNAME NAME="{through}"/></IPARAMVALUE>'
+    return _of_instance(operation, cls, keys, "ObjectName", limit if through else "")
+
+
+def _of_instance(
+    operation: str,
+    cls: str,
+    keys: Mapping[str, str],
+    parameter: str = "InstanceName",
+    more: str = "",
+) -> Request:
+    bindings = "".join(
+        f'<KEYBINDING NAME="{key}"><KEYVALUE VALUETYPE="string">{escape(value)}</KEYVALUE></KEYBINDING>'
+        for key, value in keys.items()
     )
     path = (
-        f'<IPARAMVALUE NAME="{parameter}"><INSTANCENAME CLASSNAME="{cls}">{keys}</INSTANCENAME>'
+        f'<IPARAMVALUE NAME="{parameter}"><INSTANCENAME CLASSNAME="{cls}">{bindings}</INSTANCENAME>'
         "</IPARAMVALUE>"
     )
-    return Request(operation, cls, _message(operation, path))
+    return Request(operation, cls, _message(operation, path + more))

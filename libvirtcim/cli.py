@@ -9,15 +9,18 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from libvirtcim import __version__, composition, generate
+from libvirtcim import __version__, composition, generate, listings
+from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.config import Config, ConfigError, General, load, option_fields
 from libvirtcim.register import command as registering
 from libvirtcim.register.plan import RegistrationError
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.families import KNOWN, MORE_FAMILIES
+
+T = TypeVar("T")
 
 EXAMPLES = """\
 examples:
@@ -28,6 +31,8 @@ examples:
                    --authentication htpasswd --htpasswd-file /etc/libvirtcim.users
   libvirtcim doctor                                  which hypervisors answer, and why others don't
   libvirtcim ls --json                               the guests, for scripts
+  libvirtcim ls --pools                              what guests are made of
+  libvirtcim show web1                               a guest: devices, settings, pools
   libvirtcim register sfcb                           let SFCB serve them, through the CMPI plugin
 """
 
@@ -84,9 +89,22 @@ def _parser() -> argparse.ArgumentParser:
     served = command("serve", _serve, "serve CIM-XML over HTTP and HTTPS")
     _add_common(served)
     _add_settings(served, ServerSettings, "server")
-    shown = command("ls", _ls, "list the guests")
-    _add_common(shown)
-    shown.add_argument("--json", action="store_true", help="print JSON")
+    listed = command("ls", _ls, "list guests, pools, networks, network filters or profiles")
+    kinds = listed.add_mutually_exclusive_group()
+    for what in listings.LISTINGS:
+        kinds.add_argument(
+            f"--{what}",
+            dest="what",
+            action="store_const",
+            const=what,
+            help=f"list {what}" + (" (default)" if what == "guests" else ""),
+        )
+    listed.set_defaults(what="guests")
+    shown = command("show", _show, "show a guest with its devices, settings and pools, as a tree")
+    shown.add_argument("guest", metavar="GUEST", help="name of the guest")
+    for parser_ in (listed, shown):
+        _add_common(parser_)
+        parser_.add_argument("--json", action="store_true", help="print JSON")
     doctor = command("doctor", _doctor, "tell which hypervisors answer, which don't and why")
     _add_common(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
@@ -98,6 +116,14 @@ def _parser() -> argparse.ArgumentParser:
     registering.add_options(told, registers=False, changes=False)
     made = command("generate", _generate, "write MOF, registration files and references")
     made.add_argument("--check", action="store_true", help="only say what is out of date")
+    made.add_argument(
+        "--family",
+        action="append",
+        default=[],
+        metavar="NAME",
+        choices=sorted(MORE_FAMILIES),
+        help=f"with the classes of another hypervisor ({', '.join(MORE_FAMILIES)}); repeatable",
+    )
     made.add_argument("--root", type=Path, default=Path(), metavar="DIR", help="tree to write to")
     tried = command("demo", _demo, "serve, show through a CIM client what is served, go on serving")
     _add_common(tried)
@@ -114,7 +140,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FAMILY=URI",
-        help=f"serve a family ({', '.join(FAMILIES)}) from a libvirt URI; repeatable",
+        help=f"serve a family ({', '.join(KNOWN)}) from a libvirt URI; repeatable",
     )
     _add_settings(parser, General, "general")
 
@@ -176,40 +202,38 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _ls(options: argparse.Namespace) -> int:
+    def found(broker: Broker, families: Sequence[str]) -> list[listings.Row]:
+        return listings.rows(broker, families, options.what)
+
+    rows = _ask(options, found)
+    if options.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        print(listings.table(rows, options.what))
+    else:
+        print(f"No {options.what}. `libvirtcim doctor` tells which hypervisors answer.")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    tree = _ask(options, lambda broker, families: listings.tree(broker, families, options.guest))
+    if options.json:
+        print(json.dumps(tree, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(listings.lines(tree)))
+    return 0
+
+
+def _ask(options: argparse.Namespace, ask: Callable[[Broker, Sequence[str]], T]) -> T:
+    """What a question about the configured hosts is answered."""
     from libvirtcim import inspect_host
 
     config = _config(options, quiet=True)
     hosts = inspect_host.hosts(config)
     try:
-        rows = list(inspect_host.guests(composition.broker(hosts), list(config.connections)))
+        return ask(composition.broker(hosts), list(config.connections))
     finally:
         hosts.close()
-    if options.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-    elif rows:
-        print(guest_table(rows))
-    else:
-        print("No guests. `libvirtcim doctor` tells which hypervisors answer.")
-    return 0
-
-
-def guest_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Guests as a table for a terminal."""
-    from tabulate import tabulate
-
-    cells = [
-        [
-            row["family"],
-            row["name"],
-            row["state"],
-            row["processors"],
-            "" if row["memory_kib"] is None else f"{row['memory_kib'] / 1024:.0f}",
-            row["uuid"],
-        ]
-        for row in rows
-    ]
-    heads = ["FAMILY", "NAME", "STATE", "CPUS", "MEM MiB", "UUID"]
-    return tabulate(cells, heads, tablefmt="plain", disable_numparse=[1])
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -267,10 +291,10 @@ def _status(options: argparse.Namespace) -> int:
 def _generate(options: argparse.Namespace) -> int:
     root: Path = options.root
     if not options.check:
-        generate.write(root, root / "mof/base")
+        generate.write(root, root / "mof/base", options.family)
         print(f"written below {root.resolve()}: {', '.join(generate.GENERATED)}")
         return 0
-    wrong = generate.differences(root)
+    wrong = generate.differences(root, options.family)
     for path in wrong:
         print(f"out of date: {path}")
     print("run `make generate`" if wrong else "generated files are up to date")

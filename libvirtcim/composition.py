@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -18,6 +19,7 @@ from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, expand_all
 from libvirtcim.cim.provider import InstanceProvider
 from libvirtcim.cim.schema import Schema
 from libvirtcim.providers.common import Provided
+from libvirtcim.virt.families import KNOWN, Family
 from libvirtcim.virt.host import Hosts
 
 NAMESPACES = (VIRT, INTEROP, CIMV2)
@@ -31,18 +33,44 @@ def _modules() -> tuple[ModuleType, ...]:
 
 
 def provided(hosts: Hosts) -> list[Provided]:
-    """What every provider module brings, in the order of module names."""
-    return [module.provide(hosts) for module in _modules()]
+    """What every provider module brings, in the order of module names.
+
+    Families beyond the usual ones are among it where the hosts have them.
+    """
+    parts = [module.provide(hosts) for module in _modules()]
+    for family in hosts.more_families:
+        parts = [_with_family(part, family) for part in parts]
+    return parts
 
 
-def declarations() -> list[ClassDecl]:
-    """Every class declaration of every provider module; needs no hypervisor."""
-    return [decl for part in provided(Hosts({})) for decl in part.declarations]
+def _with_family(part: Provided, family: Family) -> Provided:
+    return replace(
+        part,
+        declarations=[d.with_family(family.prefix, family.shape) for d in part.declarations],
+        associations=[
+            replace(a, decl=a.decl.with_family(family.prefix, family.shape))
+            for a in part.associations
+        ],
+    )
+
+
+def declarations(more: Iterable[str] = ()) -> list[ClassDecl]:
+    """Every class declaration of every provider module; needs no hypervisor.
+
+    `more`: prefixes of families besides the usual ones.
+    """
+    parts = provided(_nowhere(more))
+    return [decl for part in parts for decl in part.declarations]
 
 
 def associations() -> list[Association]:
     """Every association with its handlers; needs no hypervisor."""
     return [association for part in provided(Hosts({})) for association in part.associations]
+
+
+def _nowhere(families: Iterable[str]) -> Hosts:
+    """Hosts of the families that are never asked anything."""
+    return Hosts({prefix: KNOWN[prefix].uri for prefix in families})
 
 
 def schema(declared: Iterable[ClassDecl]) -> Schema:

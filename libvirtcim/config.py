@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 import libconf
 
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.families import FAMILIES, by_prefix
+from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
@@ -148,9 +148,7 @@ def _connections(given: Mapping[str, Any]) -> dict[str, str]:
     for name, uri in given.items():
         family = by_prefix(name)
         if family is None:
-            raise ConfigError(
-                f"connection {name}={uri}: unknown family; known: {', '.join(FAMILIES)}"
-            )
+            raise ConfigError(f"connection {name}={uri}: unknown family; known: {', '.join(KNOWN)}")
         if not isinstance(uri, str) or not uri:
             raise ConfigError(f"connection {name}: a libvirt URI must be given")
         chosen[family.prefix] = uri

@@ -16,7 +16,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from libvirtcim import inspect_host, serve
+from libvirtcim import inspect_host, listings, serve
 from libvirtcim.config import Config
 from libvirtcim.server.auth import check_exposure
 from libvirtcim.virt.errors import VirtError
@@ -101,7 +101,7 @@ def _show(url: str, prefixes: Sequence[str]) -> None:
         rows: list[list[Any]] = []
         for prefix in prefixes:
             for guest in connection.EnumerateInstances(f"{prefix}_ComputerSystem"):
-                state = inspect_host.ENABLED_STATES.get(guest["EnabledState"], "unknown")
+                state = listings.ENABLED_STATES.get(guest["EnabledState"], "unknown")
                 devices = connection.AssociatorNames(
                     guest.path, AssocClass=f"{prefix}_SystemDevice"
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import filecmp
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from libvirtcim import composition
@@ -20,9 +20,12 @@ GENERATED = ("mof", "registration", "docs/classes.md", "docs/settings.md")
 BASE_SCHEMA = Path("libvirtcim/cim/base_schema.json")
 
 
-def write(root: Path, base_mof: Path) -> None:
-    """Writes every generated file below `root`; `base_mof` holds the declarations of `mof/base`."""
-    declarations = composition.declarations()
+def write(root: Path, base_mof: Path, families: Sequence[str] = ()) -> None:
+    """Writes every generated file below `root`; `base_mof` holds the declarations of `mof/base`.
+
+    `families`: prefixes of families besides the usual ones.
+    """
+    declarations = composition.declarations(families)
     (root / "docs").mkdir(parents=True, exist_ok=True)
     mof.write_mof(declarations, root / "mof")
     registration.write_registration(declarations, root / "registration")
@@ -36,11 +39,11 @@ def write(root: Path, base_mof: Path) -> None:
         target.write_text(base.compile_base(base_mof))
 
 
-def differences(root: Path) -> list[str]:
+def differences(root: Path, families: Sequence[str] = ()) -> list[str]:
     """Paths below `root` that are not as they would be generated now."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
-        write(fresh, root / "mof/base")
+        write(fresh, root / "mof/base", families)
         expected = set(_files(fresh, fresh))
         found = {p for p in _files(root, root, *GENERATED) if p.parts[:2] != ("mof", "base")}
         wrong = [p for p in expected if not _same(fresh / p, root / p)]

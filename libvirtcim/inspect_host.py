@@ -1,39 +1,25 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What `libvirtcim ls` and `libvirtcim doctor` report, as plain data ready for JSON or a table."""
+"""What `libvirtcim doctor` reports, as plain data ready for JSON or a terminal."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
 import platform
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from libvirtcim import __version__, composition
-from libvirtcim.cim.broker import Broker
-from libvirtcim.cim.declare import VIRT
-from libvirtcim.cim.objects import RequestContext
 from libvirtcim.config import Config
 from libvirtcim.virt import errors as virt
-from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.families import KNOWN
 from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
-
-CONTEXT = RequestContext()
-
-ENABLED_STATES: Mapping[int, str] = {
-    0: "unknown",
-    2: "running",
-    3: "off",
-    4: "shutting down",
-    6: "saved",
-    9: "paused",
-}
 
 LIBRARIES = (
     "libvirt-python",
     "lxml",
     "aiohttp",
     "lark",
+    "psutil",
     "libconf",
     "libpass",
     "python-pam",
@@ -48,38 +34,6 @@ def hosts(config: Config) -> Hosts:
         readonly=config.general.readonly,
         settings=HostSettings(side_file_dir=str(config.general.side_files)),
     )
-
-
-def guests(broker: Broker, prefixes: list[str]) -> Iterator[dict[str, Any]]:
-    """Every guest as CIM shows it: family, name, state, processors, memory (KiB), UUID."""
-    for prefix in prefixes:
-        amounts = {
-            kind: {
-                row["InstanceID"].rpartition("/")[0]: row["VirtualQuantity"]
-                for row in broker.enumerate_instances(
-                    CONTEXT,
-                    VIRT,
-                    f"{prefix}_{kind}ResourceAllocationSettingData",
-                    ["InstanceID", "VirtualQuantity"],
-                )
-            }
-            for kind in ("Mem", "Proc")
-        }
-        for row in broker.enumerate_instances(
-            CONTEXT,
-            VIRT,
-            f"{prefix}_ComputerSystem",
-            ["Name", "EnabledState", "UUID"],
-        ):
-            name = row["Name"]
-            yield {
-                "family": prefix,
-                "name": name,
-                "state": ENABLED_STATES.get(row["EnabledState"], str(row["EnabledState"])),
-                "processors": amounts["Proc"].get(name),
-                "memory_kib": amounts["Mem"].get(name),
-                "uuid": row["UUID"],
-            }
 
 
 def doctor(config: Config, served: Hosts) -> dict[str, Any]:
@@ -113,7 +67,7 @@ def _hypervisor(host: Host, prefix: str) -> dict[str, Any]:
     except virt.VirtError as error:
         problem = error.libvirt_message
     status = host.connection.status()
-    expected = FAMILIES[prefix].connection_types
+    expected = KNOWN[prefix].connection_types
     note = None
     if status.hypervisor_type and status.hypervisor_type.upper() not in {
         t.upper() for t in expected

@@ -20,7 +20,6 @@ from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided
 from libvirtcim.providers.device import UNCHOSEN_PORT
 from libvirtcim.providers.request_state import StateChanger
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,
@@ -87,7 +86,7 @@ def has_save_file(name: str) -> bool:
 def status(item: GuestItem) -> Status:
     """The guest's status properties before the adjustments for saved and migrating guests."""
     state = item.guest.state
-    if state == NOSTATE and FAMILIES[item.prefix].nostate_is_running:
+    if state == NOSTATE and item.host.family.nostate_is_running:
         state = RUNNING
     return STATES.get(state, UNKNOWN_STATE)
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from libvirtcim.cim.associations import Association, Handler, Target
-from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, Property
+from libvirtcim.cim.declare import CIMV2, VIRT
 from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.providers.common import (
-    ALL,
     GuestItem,
-    HostReading,
+    HostItem,
     Provided,
-    knows,
-    registered,
+    association,
+    end,
+    guest_with,
     translated,
 )
 from libvirtcim.providers.device import (
@@ -36,7 +36,6 @@ from libvirtcim.providers.device import (
     find_by_id,
     setting_items,
 )
-from libvirtcim.providers.host_system import HostItem
 from libvirtcim.providers.resource_allocation import (
     console,
     controller,
@@ -70,12 +69,7 @@ def _needs(request: ProviderRequest, full: Needs, names: Needs = Needs.LIVE) -> 
 
 def _guest(item: GuestItem | DeviceItem, needs: Needs) -> GuestItem:
     """The guest of an item, with at least what `needs` says known of it."""
-    owner = item.owner if isinstance(item, DeviceItem) else item
-    if knows(owner.guest, needs):
-        return owner
-    name = owner.guest.name
-    with translated(f"Referenced domain `{name}' does not exist"):
-        return GuestItem(owner.prefix, owner.reading, owner.host.guest(name, needs))
+    return guest_with(item.owner if isinstance(item, DeviceItem) else item, needs)
 
 
 def _devices_of(
@@ -152,58 +146,25 @@ def _itself(
 def _host_of(
     _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
-    yield Target(HOST, HostItem(item.prefix, item.host))
+    yield Target(HOST, HostItem(item.prefix, item.reading))
 
 
 def _guests_of(
     request: ProviderRequest, _base: str, item: HostItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
     with translated("Unable to list guests"):
-        reading = HostReading.of(request, item.host)
+        reading = item.reading
         for guest in reading.guests(_needs(request, Needs.LIVE, Needs.STATE)):
             yield Target(SYSTEM, GuestItem(item.prefix, reading, guest))
 
 
-def _decl(
-    base: str,
-    description: str,
-    *,
-    superclass: str = "",
-    provider: str = "",
-    properties: tuple[Property, ...] = (),
-    namespaces: tuple[str, ...] = (VIRT,),
-) -> ClassDecl:
-    return ClassDecl(
-        base,
-        superclass or f"CIM_{base}",
-        description,
-        ALL,
-        properties,
-        qualifiers={"Association": True},
-        namespaces=namespaces,
-        registration=registered(provider or f"Virt_{base}", "association", namespaces=namespaces),
-    )
-
-
-def _end(name: str, reference: str, description: str, **qualifiers: int) -> Property:
-    return Property(
-        name,
-        "reference",
-        description,
-        reference_class=reference,
-        override=True,
-        key=True,
-        qualifiers=qualifiers,
-    )
-
-
 SYSTEM_DEVICE = Association(
-    _decl(
+    association(
         "SystemDevice",
         "A guest and one of its devices.",
         properties=(
-            _end("GroupComponent", "{P}_ComputerSystem", "The guest.", Min=1, Max=1),
-            _end("PartComponent", "CIM_LogicalDevice", "The device."),
+            end("GroupComponent", "{P}_ComputerSystem", "The guest.", Min=1, Max=1),
+            end("PartComponent", "CIM_LogicalDevice", "The device."),
         ),
     ),
     (
@@ -215,7 +176,7 @@ SYSTEM_DEVICE = Association(
 )
 
 VSSD_COMPONENT = Association(
-    _decl(
+    association(
         "VirtualSystemSettingDataComponent",
         "The settings of a guest and those of one of its resources.",
         provider="Virt_VSSDComponent",
@@ -229,7 +190,7 @@ VSSD_COMPONENT = Association(
 )
 
 SETTINGS_DEFINE_STATE = Association(
-    _decl("SettingsDefineState", "A guest or device and the settings that define it."),
+    association("SettingsDefineState", "A guest or device and the settings that define it."),
     (
         Handler(
             DEVICE_BASES,
@@ -248,7 +209,9 @@ SETTINGS_DEFINE_STATE = Association(
 _SAME = {"IsDefault": 1, "IsNext": 1, "IsMinimum": 1, "IsMaximum": 1}
 
 ELEMENT_SETTING_DATA = Association(
-    _decl("ElementSettingData", "Settings, and the settings in force at the next start: the same."),
+    association(
+        "ElementSettingData", "Settings, and the settings in force at the next start: the same."
+    ),
     (
         Handler((VSSD,), "ManagedElement", (VSSD,), "SettingData", _itself, _SAME, enumerated=True),
         Handler(
@@ -265,7 +228,7 @@ ELEMENT_SETTING_DATA = Association(
 
 # The guest is Antecedent and the host Dependent, the reverse of DMTF's definition: clients rely on it.
 HOSTED_DEPENDENCY = Association(
-    _decl("HostedDependency", "A guest and the host it runs on.", namespaces=(VIRT, CIMV2)),
+    association("HostedDependency", "A guest and the host it runs on.", namespaces=(VIRT, CIMV2)),
     (
         Handler((SYSTEM,), "Antecedent", (HOST,), "Dependent", _host_of),
         Handler((HOST,), "Dependent", (SYSTEM,), "Antecedent", _guests_of, enumerated=True),

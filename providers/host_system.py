@@ -3,16 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl
-from libvirtcim.cim.errors import Failed, NotFound
-from libvirtcim.cim.objects import InstancePath
-from libvirtcim.cim.provider import Columns, ProviderRequest
-from libvirtcim.providers.common import ALL, FamilyProvider, Provided, registered
-from libvirtcim.virt import errors as virt
-from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.cim.provider import Columns
+from libvirtcim.providers.common import ALL, PerHostProvider, Provided, registered
+from libvirtcim.virt.host import Hosts
 
 HOST_SYSTEM = ClassDecl(
     "HostSystem",
@@ -23,41 +17,19 @@ HOST_SYSTEM = ClassDecl(
     registration=registered("Virt_HostSystem"),
 )
 
+OK = 2
+"""OperationalStatus of what works."""
+HEALTHY = 5
+"""HealthState of what works."""
 
-@dataclass(frozen=True, slots=True)
-class HostItem:
-    """A family's host."""
-
-    prefix: str
-    host: Host
-
-
-COLUMNS: Columns = {"Name": lambda i: i.host.name()}
-
-
-class HostSystemProvider(FamilyProvider[HostItem]):
-    """One instance per family whose hypervisor answers."""
-
-    def items(self, request: ProviderRequest) -> Iterable[HostItem]:
-        """The host, if its hypervisor answers."""
-        host = self.host(request)
-        if host is None:
-            return []
-        try:
-            host.connection.call(lambda raw: raw.getType())
-        except virt.Unreachable as error:
-            if host.connection.ever_connected:
-                raise Failed(str(error)) from error
-            return []
-        return [HostItem(request.prefix, host)]
-
-    def find(self, request: ProviderRequest, path: InstancePath) -> HostItem:
-        """The host; whether `path` names it is checked by its keys."""
-        for item in self.items(request):
-            return item
-        raise NotFound("No such instance")
+COLUMNS: Columns = {
+    "Name": lambda i: i.host.name(),
+    "ElementName": lambda i: i.host.short_name(),
+    "OperationalStatus": lambda i: [OK],
+    "HealthState": lambda i: HEALTHY,
+}
 
 
 def provide(hosts: Hosts) -> Provided:
     """The module's classes and what serves them."""
-    return Provided((HOST_SYSTEM,), (HostSystemProvider(HOST_SYSTEM, hosts, COLUMNS),))
+    return Provided((HOST_SYSTEM,), (PerHostProvider(HOST_SYSTEM, hosts, COLUMNS),))

@@ -7,11 +7,13 @@ runtime values of a host that once was. Everything else is tested against real l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import libvirt
+from lxml import etree
 
 from libvirtcim.virt import errors
 from libvirtcim.virt.connection import Connection
@@ -121,27 +123,61 @@ class Volume:
 
 
 @dataclass(frozen=True)
-class Pool:
-    """A recorded active storage pool."""
+class Managed:
+    """A recorded network, storage pool or network filter."""
 
-    pool_name: str
+    managed_name: str
     xml: str
-    volumes: Sequence[Volume]
+    active: bool = True
+    autostart_flag: bool = False
 
     def name(self) -> str:
-        return self.pool_name
+        return self.managed_name
+
+    def UUIDString(self) -> str:
+        found = etree.fromstring(self.xml).findtext("uuid")
+        return found or str(uuid.uuid5(uuid.NAMESPACE_OID, self.managed_name))
 
     def isActive(self) -> int:
-        return 1
+        return int(self.active)
+
+    def autostart(self) -> int:
+        return int(self.autostart_flag)
 
     def XMLDesc(self, _flags: int = 0) -> str:
         return self.xml
+
+
+@dataclass(frozen=True)
+class Pool(Managed):
+    """A recorded storage pool."""
+
+    volumes: Sequence[Volume] = ()
 
     def listAllVolumes(self, _flags: int = 0) -> list[Volume]:
         return list(self.volumes)
 
     def storageVolLookupByName(self, name: str) -> Volume:
         return next(volume for volume in self.volumes if volume.name() == name)
+
+
+M = TypeVar("M", bound=Managed)
+
+
+def _listed(found: Iterable[M], flags: int, active: int, autostart: int) -> list[M]:
+    """What passes libvirt's list filters."""
+    return [
+        m
+        for m in found
+        if (m.active or not flags & active) and (m.autostart_flag or not flags & autostart)
+    ]
+
+
+def _named(found: Iterable[M], name: str, code: int, text: str) -> M:
+    for managed in found:
+        if managed.name() == name:
+            return managed
+    raise libvirt_error(code, f"{text} '{name}'")
 
 
 @dataclass
@@ -152,6 +188,13 @@ class RecordedHost:
     domains: Sequence[Domain]
     pools: Sequence[Pool] = ()
     bulk_stats: bool = True
+    networks: Sequence[Managed] = ()
+    filters: Sequence[Managed] = ()
+    max_vcpus: int | None = None
+    memory_mib: int = 8192
+    cpus: int = 4
+    version: int = 9000000
+    capabilities: str = "<capabilities/>"
 
     def getType(self) -> str:
         return self.kind
@@ -160,7 +203,18 @@ class RecordedHost:
         return f"{self.kind.lower()}:///system"
 
     def getVersion(self) -> int:
-        return 9000000
+        return self.version
+
+    def getMaxVcpus(self, _kind: str | None) -> int:
+        if self.max_vcpus is None:
+            raise libvirt_error(libvirt.VIR_ERR_NO_SUPPORT, "this function is not supported")
+        return self.max_vcpus
+
+    def getInfo(self) -> list[Any]:
+        return ["x86_64", self.memory_mib, self.cpus, 2000, 1, 1, self.cpus, 1]
+
+    def getCapabilities(self) -> str:
+        return self.capabilities
 
     def getLibVersion(self) -> int:
         return 9000000
@@ -201,10 +255,47 @@ class RecordedHost:
         raise libvirt_error(libvirt.VIR_ERR_NO_DOMAIN, f"no domain with matching uuid '{uuid}'")
 
     def storagePoolLookupByName(self, name: str) -> Pool:
-        return next(pool for pool in self.pools if pool.name() == name)
+        return _named(
+            self.pools,
+            name,
+            libvirt.VIR_ERR_NO_STORAGE_POOL,
+            "Storage pool not found: no storage pool with matching name",
+        )
 
-    def listAllStoragePools(self, _flags: int = 0) -> list[Pool]:
-        return list(self.pools)
+    def listAllStoragePools(self, flags: int = 0) -> list[Pool]:
+        return _listed(
+            self.pools,
+            flags,
+            libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE,
+            libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART,
+        )
+
+    def networkLookupByName(self, name: str) -> Managed:
+        return _named(
+            self.networks,
+            name,
+            libvirt.VIR_ERR_NO_NETWORK,
+            "Network not found: no network with matching name",
+        )
+
+    def listAllNetworks(self, flags: int = 0) -> list[Managed]:
+        return _listed(
+            self.networks,
+            flags,
+            libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE,
+            libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART,
+        )
+
+    def nwfilterLookupByName(self, name: str) -> Managed:
+        return _named(
+            self.filters,
+            name,
+            libvirt.VIR_ERR_NO_NWFILTER,
+            "Network filter not found: no nwfilter with matching name",
+        )
+
+    def listAllNWFilters(self, _flags: int = 0) -> list[Managed]:
+        return list(self.filters)
 
 
 class StandInConnection(Connection):

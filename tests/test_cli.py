@@ -94,7 +94,7 @@ def test_doctor_tells_what_answers_and_why_not(capsys: pytest.CaptureFixture[str
     ("arguments", "message"),
     [
         (("serve", "--connection", "nonsense"), "write FAMILY=URI"),
-        (("serve", "--connection", "ESX=esx://x"), "unknown family"),
+        (("serve", "--connection", "Nonesuch=esx://x"), "unknown family"),
         (("serve", "--config", "/nonexistent.toml"), "/nonexistent.toml"),
         (("serve", "--listen", "0.0.0.0:0", *SAMPLE), "TLS"),
         (("serve", "--max-body-bytes", "x"), "whole number"),

@@ -14,19 +14,36 @@ from typing import Any, TypeAlias
 
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.objects import Instance, InstancePath, Value
-from libvirtcim.cim.provider import Layout, ProviderRequest
+from libvirtcim.cim.provider import Layout, ProviderRequest, ReadyMade, ready_layout
 from libvirtcim.cim.schema import ClassInfo
 
-Find: TypeAlias = Callable[[str], ClassInfo | None]
-"""Looks a class up by its full name."""
+Find: TypeAlias = Callable[[str, str | None], ClassInfo | None]
+"""Looks a class up: full name, and namespace (None: that of the request)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The filters of an association request; None: not given."""
+
+    assoc_class: str | None = None
+    result_class: str | None = None
+    role: str | None = None
+    result_role: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One result of a resolver: the base name of its class, and its item."""
+    """One result of a resolver: the base name of its class, and its item.
+
+    The item is one of the class's provider, or `ReadyMade`. `extra`: further properties of the reference.
+    `swapped`: the two have each other's roles. It is found where the request names no other role, and
+    not when the association class is enumerated, since it is met from its other end as well.
+    """
 
     base: str
     item: Any
+    swapped: bool = False
+    extra: Mapping[str, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,22 @@ class Handler:
     """Further properties of the reference instances."""
     enumerated: bool = False
     """Whether enumerating the association class walks this direction."""
+    also_roles: tuple[str, str] | None = None
+    """Roles of source and target under which clients may also ask; answers have the proper ones."""
+    source_namespace: str | None = None
+    """Namespace of the sources that enumerating walks from; None: that of the request."""
+    target_namespace: str | None = None
+    """Namespace of the targets; None: that of the request."""
+
+    def has_roles(self, filters: Filter) -> bool:
+        """Whether the roles that are asked for are those of this direction."""
+        pairs = [(self.source_role, self.target_role)]
+        if self.also_roles is not None:
+            pairs.append(self.also_roles)
+        return any(
+            _same(filters.role, source) and _same(filters.result_role, target)
+            for source, target in pairs
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +91,6 @@ class Association:
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """The filters of an association request; None: not given."""
-
-    assoc_class: str | None = None
-    result_class: str | None = None
-    role: str | None = None
-    result_role: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Hit:
     """One association found: the reference's class, both ends' roles and the far end."""
 
@@ -75,21 +98,50 @@ class Hit:
     handler: Handler
     source: InstancePath
     layout: Layout
-    item: Any
+    target: Target
+
+    @property
+    def item(self) -> Any:
+        """The item of the far end."""
+        return self.target.item
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the ends have each other's roles."""
+        return self.target.swapped
+
+    @property
+    def roles(self) -> tuple[str, str]:
+        """The source's role and the target's."""
+        ends = self.handler.source_role, self.handler.target_role
+        return (ends[1], ends[0]) if self.swapped else ends
+
+    def fits(self, filters: Filter) -> bool:
+        """Whether the roles are those that are asked for."""
+        source, target = self.roles
+        return _same(filters.role, source) and _same(filters.result_role, target)
 
     def target_path(self, namespace: str) -> InstancePath:
-        """Path of the far end."""
-        return self.layout.path(self.item, namespace)
+        """Path of the far end of an association found in a namespace."""
+        return self.layout.path(self.item, self.handler.target_namespace or namespace)
+
+    def target_row(self, namespace: str, wanted: frozenset[str] | None) -> Instance:
+        """The instance at the far end of an association found in a namespace."""
+        where = self.handler.target_namespace or namespace
+        return self.layout.row(self.item, where, wanted)
 
     def reference(self, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
         """The association instance, with its path; `wanted` None shows all its properties."""
-        handler = self.handler
-        target = self.target_path(namespace)
-        ends = {handler.source_role.lower(): self.source, handler.target_role.lower(): target}
+        source_role, target_role = self.roles
+        ends = {
+            source_role.lower(): self.source,
+            target_role.lower(): self.target_path(namespace),
+        }
         values: dict[str, Value] = {
             p.name: p.default for p in self.cls.properties if p.default is not None
         }
-        values.update(handler.extra)
+        values.update(self.handler.extra)
+        values.update(self.target.extra)
         for prop in self.cls.properties:
             if prop.type == "reference":
                 values[prop.name] = ends.get(prop.name.lower())
@@ -113,8 +165,7 @@ def choose(
     for handler in association.handlers:
         if (
             any(source.is_a(f"{prefix}_{base}") for base in handler.source)
-            and _same(filters.role, handler.source_role)
-            and _same(filters.result_role, handler.target_role)
+            and handler.has_roles(filters)
             and target_classes(find, prefix, handler, filters.result_class)
         ):
             return handler
@@ -129,7 +180,7 @@ def target_classes(
     find: Find, prefix: str, handler: Handler, result_class: str | None
 ) -> dict[str, ClassInfo]:
     """Base name → class, of the handler's targets that the family has and that are a `result_class`."""
-    found = {base: find(f"{prefix}_{base}") for base in handler.target}
+    found = {base: find(f"{prefix}_{base}", handler.target_namespace) for base in handler.target}
     return {
         base: cls
         for base, cls in found.items()
@@ -146,8 +197,19 @@ def walk(
 ) -> Iterator[Hit]:
     """Every hit of one handler from source items; `layouts`: base name → layout of wanted targets."""
     wanted = frozenset(layouts)
+    ready: dict[str, Layout] = {}
     for source, item in sources:
         base = source.classname.partition("_")[2]
         for target in handler.resolve(request, base, item, wanted):
-            if target.base in wanted:
-                yield Hit(cls, handler, source, layouts[target.base], target.item)
+            if target.base not in wanted:
+                continue
+            layout = layouts[target.base]
+            if isinstance(target.item, ReadyMade):
+                layout = _ready(ready, target.base, layout)
+            yield Hit(cls, handler, source, layout, target)
+
+
+def _ready(made: dict[str, Layout], base: str, layout: Layout) -> Layout:
+    if base not in made:
+        made[base] = ready_layout(layout.cls)
+    return made[base]

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from libvirtcim.cim import associations, values
@@ -31,7 +30,13 @@ from libvirtcim.cim.objects import (
     RequestContext,
     Value,
 )
-from libvirtcim.cim.provider import InstanceProvider, Layout, ProviderRequest, check_reference
+from libvirtcim.cim.provider import (
+    InstanceProvider,
+    Layout,
+    ProviderRequest,
+    check_reference,
+    ready_layout,
+)
 from libvirtcim.cim.schema import ClassInfo, MethodInfo, Schema
 
 NAMES_ONLY: frozenset[str] = frozenset()
@@ -130,17 +135,22 @@ class Broker:
         if association is not None:
             for hit in self._all_hits(request, association):
                 yield hit.reference(request.namespace, request.wanted)
-        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+        elif (provider := self._serving(request)) is not None:
             row = self._layout(request.cls, provider).row
             for item in provider.items(request):
                 yield row(item, request.namespace, request.wanted)
+
+    def _serving(self, request: ProviderRequest) -> InstanceProvider[object] | None:
+        """The provider of the class, if it has instances in the namespace."""
+        provider = self._providers.get(request.cls.name.lower())
+        return provider if provider is not None and provider.serves(request.namespace) else None
 
     def _paths(self, request: ProviderRequest) -> Iterator[InstancePath]:
         association = self._associations.get(request.cls.name.lower())
         if association is not None:
             for hit in self._all_hits(request, association):
                 yield _path_of(hit.reference(request.namespace))
-        elif (provider := self._providers.get(request.cls.name.lower())) is not None:
+        elif (provider := self._serving(request)) is not None:
             path = self._layout(request.cls, provider).path
             for item in provider.items(request):
                 yield path(item, request.namespace)
@@ -157,11 +167,13 @@ class Broker:
         association = self._associations.get(cls.name.lower())
         if association is not None:
             return self._get_reference(request, association, path)
-        provider = self._provider(cls)
+        provider = self._serving(request)
+        if provider is None:
+            raise _no_instances(cls)
         row = self._layout(cls, provider).row(
             provider.find(request, path), namespace, request.wanted
         )
-        check_reference(_path_of(row), path)
+        check_reference(_path_of(row), path, provider.checked_keys)
         return row
 
     def create_instance(
@@ -215,7 +227,7 @@ class Broker:
         namespace = self.schema.namespace(path.namespace or "")
         return iter(
             [
-                hit.layout.row(hit.item, namespace, _wanted(hit.layout.cls, properties))
+                hit.target_row(namespace, _wanted(hit.layout.cls, properties))
                 for hit in self._hits(context, path, filters, properties)
             ]
         )
@@ -266,19 +278,19 @@ class Broker:
         properties: Collection[str] | None,
     ) -> Iterator[Hit]:
         namespace, source, path = self._locate(path)
-        for name in (filters.assoc_class, filters.result_class):
-            if name is not None and self.schema.find(namespace, name) is None:
-                if name.partition("_")[2].lower() not in self._bases:
-                    raise InvalidClass(f"Class {name!r} does not exist in namespace {namespace}")
-                # a family that lacks a class which others have: nothing can match it
-                return
+        if not (
+            self._is_known(filters.assoc_class, (namespace,))
+            # what is found may be in another namespace
+            and self._is_known(filters.result_class, self.schema.namespaces)
+        ):
+            return
         provider = self._provider(source)
         found: object | None = None
         names_only = properties is not None and not properties
         request = self._request(context, source, namespace, NAMES_ONLY if names_only else None)
-        find = partial(self.schema.find, namespace)
+        find = self._find(namespace)
         for classname, association in self._associations.items():
-            cls = find(classname)
+            cls = find(classname, None)
             if cls is None:
                 continue
             handler = associations.choose(association, cls, source, filters, find)
@@ -287,36 +299,43 @@ class Broker:
             if found is None:
                 found = provider.find(replace(request, wanted=None), path)
                 built = self._layout(source, provider).path(found, namespace)
-                check_reference(built, path)
+                check_reference(built, path, provider.checked_keys)
             layouts = self._target_layouts(request, handler, filters.result_class)
-            yield from associations.walk(request, cls, handler, layouts, [(built, found)])
+            hits = associations.walk(request, cls, handler, layouts, [(built, found)])
+            yield from (hit for hit in hits if not hit.swapped or hit.fits(filters))
+
+    def _is_known(self, name: str | None, namespaces: Iterable[str]) -> bool:
+        """Whether a filter can let anything through; raises InvalidClass where there is no such class."""
+        if name is None or any(self.schema.find(ns, name) is not None for ns in namespaces):
+            return True
+        if name.partition("_")[2].lower() not in self._bases:
+            where = " or ".join(namespaces)
+            raise InvalidClass(f"Class {name!r} does not exist in namespace {where}")
+        # a family that lacks a class which others have: nothing can match it
+        return False
 
     def _target_layouts(
         self, request: ProviderRequest, handler: Handler, result_class: str | None
     ) -> dict[str, Layout]:
         """Base name → layout, of the handler's targets that are asked for."""
-        find = partial(self.schema.find, request.namespace)
+        find = self._find(request.namespace)
         classes = associations.target_classes(find, request.prefix, handler, result_class)
-        return {base: self._layout(cls, self._provider(cls)) for base, cls in classes.items()}
+        return {base: self._layout_of(cls) for base, cls in classes.items()}
 
     def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
         for handler in association.handlers:
-            if not handler.enumerated:
-                continue
-            for base in handler.source:
-                source = self.schema.find(request.namespace, f"{request.prefix}_{base}")
+            where = handler.source_namespace or request.namespace
+            for base in handler.source if handler.enumerated else ():
+                source = self.schema.find(where, f"{request.prefix}_{base}")
                 if source is None:
                     continue
                 provider = self._provider(source)
-                asked = self._request(
-                    request.context, source, request.namespace, NAMES_ONLY, request.shared
-                )
+                asked = self._request(request.context, source, where, NAMES_ONLY, request.shared)
                 layout = self._layout(source, provider)
-                sources = (
-                    (layout.path(item, request.namespace), item) for item in provider.items(asked)
-                )
+                sources = ((layout.path(item, where), item) for item in provider.items(asked))
                 layouts = self._target_layouts(asked, handler, None)
-                yield from associations.walk(asked, request.cls, handler, layouts, sources)
+                hits = associations.walk(asked, request.cls, handler, layouts, sources)
+                yield from (hit for hit in hits if not hit.swapped)
 
     def _get_reference(
         self, request: ProviderRequest, association: Association, path: InstancePath
@@ -361,7 +380,7 @@ class Broker:
         handlers = provider.methods if provider is not None else {}
         handler = handlers.get(method)
         if handler is None or declared is None:
-            if handlers:
+            if provider is not None and provider.has_methods:
                 raise Failed("Unknown Method")
             if declared is None:
                 raise MethodNotFound(f"{cls.name} has no method {method!r}")
@@ -404,7 +423,7 @@ class Broker:
     def _provider(self, cls: ClassInfo) -> InstanceProvider[object]:
         provider = self._providers.get(cls.name.lower())
         if provider is None:
-            raise NotFound(f"The requested object could not be found: {cls.name} has no instances")
+            raise _no_instances(cls)
         return provider
 
     def _writable(self, cls: ClassInfo) -> InstanceProvider[object]:
@@ -419,6 +438,15 @@ class Broker:
             layout = self._layouts[cls.name] = Layout(cls, provider.columns)
         return layout
 
+    def _find(self, namespace: str) -> associations.Find:
+        """Looks classes up in a namespace, unless another is named."""
+        return lambda name, other: self.schema.find(other or namespace, name)
+
+    def _layout_of(self, cls: ClassInfo) -> Layout:
+        """The layout of a class, which may have no provider: its instances are ready-made."""
+        provider = self._providers.get(cls.name.lower())
+        return ready_layout(cls) if provider is None else self._layout(cls, provider)
+
     @staticmethod
     def _request(
         context: RequestContext,
@@ -432,6 +460,10 @@ class Broker:
         return ProviderRequest(
             context, cls, prefix, namespace, wanted, {} if shared is None else shared
         )
+
+
+def _no_instances(cls: ClassInfo) -> NotFound:
+    return NotFound(f"The requested object could not be found: {cls.name} has no instances")
 
 
 def _wanted(cls: ClassInfo, properties: Collection[str] | None) -> frozenset[str] | None:

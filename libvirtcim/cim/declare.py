@@ -13,7 +13,7 @@ A `ClassDecl` stands for one class per hypervisor family (prefix). From it follo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from libvirtcim.cim.schema import LocalClass, MethodInfo, ParameterInfo, PropertyInfo
@@ -101,6 +101,17 @@ class ClassDecl:
         """`<prefix>_<base>`."""
         return f"{prefix}_{self.base}"
 
+    def with_family(self, prefix: str, model: str) -> ClassDecl:
+        """The same for one family more, if its model has the class, with all that the model has of it."""
+        if model not in self.prefixes:
+            return self
+        return replace(
+            self,
+            prefixes=(*self.prefixes, prefix),
+            properties=tuple(_also_of(p, prefix, model) for p in self.properties),
+            methods=tuple(_also_of(m, prefix, model) for m in self.methods),
+        )
+
     def expand(self, prefix: str) -> LocalClass:
         """The class of one family, as the schema wants it."""
         return LocalClass(
@@ -118,6 +129,13 @@ class ClassDecl:
 def expand_all(declarations: Iterable[ClassDecl]) -> list[LocalClass]:
     """Every class of every family."""
     return [decl.expand(prefix) for decl in declarations for prefix in decl.prefixes]
+
+
+def _also_of(limited: Any, prefix: str, model: str) -> Any:
+    """A property or method that the model has, for one family more."""
+    if limited.prefixes is None or model not in limited.prefixes:
+        return limited
+    return replace(limited, prefixes=(*limited.prefixes, prefix))
 
 
 def _has(prefixes: tuple[str, ...] | None, prefix: str) -> bool:

@@ -62,7 +62,13 @@ class InstanceProvider(Generic[Item]):
 
     classes: tuple[str, ...] = ()
     """Full names of the classes served."""
+    checked_keys: frozenset[str] | None = None
+    """Keys in which a client's path must be right; None: all."""
     columns: Columns = MappingProxyType({})
+
+    def serves(self, namespace: str) -> bool:
+        """Whether it has instances in a namespace that has the class."""
+        return True
 
     def items(self, request: ProviderRequest) -> Iterable[Item]:
         """Every instance's item, in the order that clients see."""
@@ -91,11 +97,17 @@ class InstanceProvider(Generic[Item]):
         """Extrinsic methods carried out here, by exact name."""
         return {}
 
+    @property
+    def has_methods(self) -> bool:
+        """Whether calls are dispatched here, so that an unknown method is this provider's to refuse."""
+        return bool(self.methods)
+
 
 _Compute: TypeAlias = Callable[[Any], Value]
-_Choice: TypeAlias = (
-    "tuple[dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[tuple[str, _Compute], ...]]"
-)
+_Named: TypeAlias = tuple[str, _Compute]
+_Choice: TypeAlias = tuple[
+    dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[_Named, ...]
+]
 """Of a property list: defaults; names and columns of properties without; columns that go before one."""
 
 
@@ -167,18 +179,39 @@ class Layout:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class ReadyMade:
+    """An item that is an instance already: its values by property name; others are ignored."""
+
+    values: Mapping[str, Value]
+
+
+def ready_layout(cls: ClassInfo) -> Layout:
+    """The layout of ready-made items of a class."""
+    return Layout(cls, {p.name: _ready_value(p.name) for p in cls.properties})
+
+
+def _ready_value(name: str) -> Callable[[ReadyMade], Value]:
+    return lambda item: item.values.get(name)
+
+
 MAX_LAYOUT_CHOICES = 64
 """Property lists per class whose layout is remembered."""
 
 
-def check_reference(built: InstancePath, given: InstancePath) -> None:
+def check_reference(
+    built: InstancePath, given: InstancePath, checked: frozenset[str] | None = None
+) -> None:
     """Raises NotFound naming the first key in which `given` differs from the instance that was found.
 
+    Only the `checked` keys count (None: all).
     Class names and strings are compared ignoring case; keys that `given` has too many are ignored.
     """
     if built.classname.lower() != given.classname.lower():
         raise NotFound("No such instance (CreationClassName)")
     for name, value in built.keys:
+        if checked is not None and name not in checked:
+            continue
         other = given.get(name)
         same = (
             value.lower() == other.lower()

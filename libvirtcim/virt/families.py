@@ -42,6 +42,8 @@ class Family:
     domain_types: tuple[str, ...]
     device_kinds: frozenset[str] = _COMMON_KINDS
     nostate_is_running: bool = False
+    model: str | None = None
+    """Prefix of the family whose classes this one's are like; None: it has its own."""
     # Defaults for new guests.
     os_type: str = "hvm"
     mac_prefix: str = "00:16:3e"
@@ -52,6 +54,11 @@ class Family:
     # None where libvirt keeps them in the guest's own definition.
     weight_parameter: str | None = None
     limit_parameter: str | None = None
+
+    @property
+    def shape(self) -> str:
+        """Prefix of the family that has the same classes and properties."""
+        return self.model or self.prefix
 
 
 FAMILIES: dict[str, Family] = {
@@ -100,19 +107,42 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+def _like_kvm(prefix: str, title: str, uri: str, connection_type: str, domain_type: str) -> Family:
+    """A family of guests with hardware of their own, shown as KVM's are."""
+    return Family(
+        prefix=prefix,
+        title=title,
+        uri=uri,
+        schemes=frozenset({uri.partition(":")[0]}),
+        connection_types=frozenset({connection_type}),
+        side_file_type=connection_type,
+        domain_types=(domain_type,),
+        device_kinds=frozenset(DEVICE_KINDS),
+        model="KVM",
+    )
+
+
+MORE_FAMILIES: dict[str, Family] = {
+    family.prefix: family
+    for family in (
+        _like_kvm("CH", "Cloud Hypervisor", "ch:///system", "CH", "hyperv"),
+        _like_kvm("Bhyve", "bhyve", "bhyve:///system", "BHYVE", "bhyve"),
+        _like_kvm("VZ", "Virtuozzo", "vz:///system", "vz", "vz"),
+        _like_kvm("VBox", "VirtualBox", "vbox:///session", "VBOX", "vbox"),
+        _like_kvm("ESX", "VMware ESX", "esx://localhost/", "ESX", "vmware"),
+        _like_kvm("HyperV", "Hyper-V", "hyperv://localhost/", "Hyper-V", "hyperv"),
+        _like_kvm("Test", "libvirt's test hypervisor", "test:///default", "TEST", "test"),
+    )
+}
+"""Families that are served where a connection for them is configured."""
+
+KNOWN: dict[str, Family] = {**FAMILIES, **MORE_FAMILIES}
+
+
 def by_prefix(text: str) -> Family | None:
     """The family whose prefix is `text` in any case, or None."""
     wanted = text.lower()
-    for family in FAMILIES.values():
+    for family in KNOWN.values():
         if family.prefix.lower() == wanted:
-            return family
-    return None
-
-
-def of_class_name(name: str) -> Family | None:
-    """The family whose prefix begins the class name in any case, or None."""
-    lowered = name.lower()
-    for family in FAMILIES.values():
-        if lowered.startswith(family.prefix.lower()):
             return family
     return None

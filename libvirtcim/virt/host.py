@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -23,12 +23,22 @@ from libvirtcim.virt.capabilities import parse as parse_capabilities
 from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Busy, VirtError
-from libvirtcim.virt.families import FAMILIES, Family
+from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
+from libvirtcim.virt.pools import (
+    Network,
+    StoragePool,
+    find_network,
+    find_storage_pool,
+    read_networks,
+    read_storage_pools,
+)
 from libvirtcim.virt.volumes import Volume, read_volumes
+from libvirtcim.virt.vsi import VsiSettings
 from libvirtcim.virt.xmldoc import escape_text
 
 __all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volume"]
@@ -44,6 +54,7 @@ class HostSettings:
     `guest_deadline`: seconds to wait for libvirt's answer about one guest.
     `lock_timeout`: seconds that one change of a guest waits for another.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
+    `vsi`: how switches are asked.
     """
 
     in_flight: int = 5
@@ -51,6 +62,7 @@ class HostSettings:
     lock_timeout: float = 60.0
     host_name: str | None = None
     side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
+    vsi: VsiSettings = VsiSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,15 @@ class NodeInfo:
     arch: str
     memory_kib: int
     cpus: int
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Kind of the hypervisor as libvirt calls it, its version and libvirt's as `major.minor.release`."""
+
+    kind: str
+    hypervisor: str
+    libvirt: str
 
 
 class _Wants:
@@ -443,13 +464,25 @@ class Host:
         """The volumes of all active pools, by path."""
         return self.connection.call(lambda raw: read_volumes(raw, self._volume_sizes))
 
-    def _volume_sizes(self, pool: str, name: str) -> tuple[int, int]:
-        def read(raw: Any) -> tuple[int, int]:
-            volume = raw.storagePoolLookupByName(pool).storageVolLookupByName(name)
-            _type, capacity, allocation = volume.info()
-            return capacity, allocation
+    def _volume_sizes(self, volume: Any) -> tuple[int, int]:
+        _type, capacity, allocation = self.connection.call(lambda raw: volume.info())
+        return capacity, allocation
 
-        return self.connection.call(read)
+    def storage_pools(self) -> list[StoragePool]:
+        """All storage pools, those that run first."""
+        return self.connection.call(read_storage_pools)
+
+    def storage_pool(self, name: str) -> StoragePool:
+        """The storage pool of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_storage_pool(raw, name))
+
+    def networks(self) -> list[Network]:
+        """All virtual networks, those that run first."""
+        return self.connection.call(read_networks)
+
+    def network(self, name: str) -> Network:
+        """The virtual network of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_network(raw, name))
 
     def capabilities(self) -> Capabilities:
         """What the hypervisor can run; read once per connection made."""
@@ -460,6 +493,37 @@ class Host:
         parsed = parse_capabilities(self.connection.call(lambda raw: str(raw.getCapabilities())))
         self._capabilities = (self.connection.generation, parsed)
         return parsed
+
+    def filters(self) -> list[Filter]:
+        """All network filters."""
+        return self.connection.call(read_filters)
+
+    def filter(self, name: str) -> Filter:
+        """The network filter of that name; ObjectNotFound if there is none."""
+        return self.connection.call(lambda raw: find_filter(raw, name))
+
+    def versions(self) -> Versions:
+        """What runs the guests, and the library that drives it."""
+        return self.connection.call(
+            lambda raw: Versions(
+                raw.getType(),
+                _dotted(_version(raw.getVersion)),
+                _dotted(_version(raw.getLibVersion)),
+            )
+        )
+
+    def max_vcpus(self) -> int:
+        """How many virtual processors a guest can have; 1 where libvirt can't tell."""
+
+        def ask(raw: Any) -> int:
+            try:
+                return int(raw.getMaxVcpus(raw.getType()))
+            except libvirt.libvirtError:
+                if not raw.isAlive():
+                    raise
+                return 1
+
+        return self.connection.call(ask)
 
     def node(self) -> NodeInfo:
         """The machine's architecture, memory and CPUs."""
@@ -509,6 +573,17 @@ class _Seed:
             self.autostart = _or_false(self.domain.autostart)
 
 
+def _version(ask: Callable[[], int]) -> int:
+    try:
+        return ask()
+    except libvirt.libvirtError:
+        return 0
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1000000}.{version // 1000 % 1000}.{version % 1000}"
+
+
 def _shares(domain: Any) -> int | None:
     """CPU weight of a running guest; None where libvirt can't tell."""
     try:
@@ -547,12 +622,17 @@ class Hosts:
         for prefix, uri in uris.items():
             if uri not in connections:
                 connections[uri] = Connection(uri, readonly, connection_settings)
-            self._hosts[prefix] = Host(connections[uri], FAMILIES[prefix], settings)
+            self._hosts[prefix] = Host(connections[uri], KNOWN[prefix], settings)
         self._connections = connections
 
     def host(self, prefix: str) -> Host:
         """The host of a prefix as configured; KeyError for another."""
         return self._hosts[prefix]
+
+    @property
+    def more_families(self) -> tuple[Family, ...]:
+        """The families besides the three usual ones that have a connection."""
+        return tuple(f for prefix, f in MORE_FAMILIES.items() if prefix in self._hosts)
 
     def __iter__(self) -> Any:
         return iter(self._hosts.values())

@@ -37,11 +37,17 @@ UNITS: dict[str, int] = {
 }
 
 
-def to_kib(text: str, unit: str) -> int | None:
-    """A scaled size in KiB, rounded up as libvirt does; None for garbage or an unknown unit."""
+def to_bytes(text: str, unit: str) -> int | None:
+    """A scaled size in bytes; None for garbage or an unknown unit."""
     try:
         value = int(text.strip())
         factor = UNITS[unit.lower()]
     except (ValueError, KeyError):
         return None
-    return -(-value * factor // 1024) if value >= 0 else None
+    return value * factor if value >= 0 else None
+
+
+def to_kib(text: str, unit: str) -> int | None:
+    """A scaled size in KiB, rounded up as libvirt does; None for garbage or an unknown unit."""
+    size = to_bytes(text, unit)
+    return None if size is None else -(-size // 1024)

@@ -17,18 +17,20 @@ _log = logging.getLogger(__name__)
 # other volumes the path has to be asked for.
 _KEY_IS_PATH = frozenset({"dir", "fs", "netfs"})
 
-InfoReader = Callable[[str, str], "tuple[int, int]"]
+InfoReader = Callable[[Any], "tuple[int, int]"]
+"""Asks libvirt for capacity and allocation of a volume, given its handle."""
 
 
 class Volume:
     """A storage volume; capacity and allocation, in bytes, are asked for when first read."""
 
-    __slots__ = ("_info", "_read", "name", "path", "pool")
+    __slots__ = ("_handle", "_info", "_read", "name", "path", "pool")
 
-    def __init__(self, pool: str, name: str, path: str, read: InfoReader) -> None:
+    def __init__(self, pool: str, handle: Any, path: str, read: InfoReader) -> None:
         self.pool = pool
-        self.name = name
+        self.name: str = handle.name()
         self.path = path
+        self._handle = handle
         self._read = read
         self._info: tuple[int, int] | None = None
 
@@ -44,7 +46,7 @@ class Volume:
 
     def _sizes(self) -> tuple[int, int]:
         if self._info is None:
-            self._info = self._read(self.pool, self.name)
+            self._info = self._read(self._handle)
         return self._info
 
     def __repr__(self) -> str:
@@ -72,5 +74,5 @@ def read_volumes(raw: Any, read: InfoReader) -> Mapping[str, Volume]:
                     raise
                 continue
             # The first pool that holds a path wins, as in libvirt's own look-up.
-            volumes.setdefault(path, Volume(name, volume.name(), path, read))
+            volumes.setdefault(path, Volume(name, volume, path, read))
     return volumes

@@ -21,12 +21,12 @@ with no tree behind it: same attribute names, read-only, comparable, small.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar, cast
 
 from lxml import etree
 
-from libvirtcim.virt.units import parse_int, to_kib
+from libvirtcim.virt.units import parse_int, to_bytes, to_kib
 from libvirtcim.virt.xmlobject import Computed, Memo, Property, XmlObject, computed
 from libvirtcim.virt.xmlplace import Finder, Path, insert, remove
 
@@ -43,6 +43,7 @@ __all__ = [
     "OnOff",
     "Pairs",
     "Property",
+    "Size",
     "Text",
     "Values",
     "XmlObject",
@@ -192,23 +193,46 @@ class OnOff(_Switch):
         super().__init__(*_where(first, second), "on", "off")
 
 
-class Memory(_Located[int | None]):
-    """A size in KiB, whatever unit the element states; written in KiB."""
+class _Size(_Located[int | None]):
+    """A size in one unit, whatever unit the element states; written in that unit."""
+
+    UNIT = ""
+    SAME: tuple[str, ...] = ()
+    """Spellings of the unit that an element may keep."""
+    convert: Callable[[str, str], int | None]
 
     def __init__(self, path: str) -> None:
         super().__init__(path, None)
 
     def value_of(self, target: etree._Element | None) -> int | None:
-        return None if target is None else to_kib(target.text or "", target.get("unit") or "KiB")
+        if target is None:
+            return None
+        return type(self).convert(target.text or "", target.get("unit") or self.UNIT)
 
     def write(self, obj: XmlObject, value: int | None) -> None:
         target = self.path.find(obj.element)
         if value is None:
             self.put(obj, None)
             return
-        if target is not None and target.get("unit", "KiB") not in ("KiB", "k"):
-            target.set("unit", "KiB")
+        if target is not None and target.get("unit", self.UNIT) not in self.SAME:
+            target.set("unit", self.UNIT)
         self.put(obj, str(int(value)))
+
+
+class Memory(_Size):
+    """A size in KiB, whatever unit the element states; written in KiB."""
+
+    UNIT = "KiB"
+    SAME = ("KiB", "k")
+    convert = staticmethod(to_kib)
+
+
+class Size(_Size):
+    """A size in bytes, whatever unit the element states; written in bytes."""
+
+    UNIT = "bytes"
+    SAME = ("bytes", "byte", "B")
+    convert = staticmethod(to_bytes)
 
 
 class Flag(Property[bool]):

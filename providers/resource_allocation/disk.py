@@ -119,7 +119,7 @@ def _is_filesystem(item: DeviceItem) -> bool:
 
 def _emulated_type(item: DeviceItem) -> int:
     if _is_filesystem(item):
-        return EMULATED_FILESYSTEM if item.prefix == "KVM" else EMULATED_DISK
+        return EMULATED_FILESYSTEM if item.owner.host.family.shape == "KVM" else EMULATED_DISK
     return EMULATED_TYPES.get(item.device.device or "", EMULATED_DISK)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,21 @@ def in_order(item: Any) -> Any:
         }
         return {name: in_order(value) for name, value in item.items()} | slots
     return [in_order(part) for part in item] if isinstance(item, list) else item
+
+
+_IDENTIFIER = re.compile(r"\b[A-Za-z]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+
+
+def marked(item: Any, known: Collection[str]) -> Any:
+    """An item with one mark in the place of each guest's InstanceID that is not known.
+
+    What templates of guests are called is new each time.
+    """
+    if isinstance(item, str):
+        return _IDENTIFIER.sub(lambda m: m[0] if m[0] in known else "(new)", item)
+    if isinstance(item, dict):
+        return {name: marked(value, known) for name, value in item.items()}
+    return [marked(part, known) for part in item] if isinstance(item, list) else item
 
 
 def unlike(found: Answer, expected: Answer) -> str:

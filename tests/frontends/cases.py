@@ -7,6 +7,7 @@ that a class, a property, an association or a method that is added is asked for 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -198,11 +199,14 @@ def _associations(schema: Schema, source: InstancePath) -> Iterator[Case]:
 def _filters(schema: Schema, source: InstancePath) -> Iterator[tuple[str, dict[str, str]]]:
     namespace, prefix = source.namespace or "", source.classname.partition("_")[0]
     yield "no filter", {}
+    lineage = {name.lower() for name in schema.get(namespace, source.classname).lineage}
     for cls in schema.subclasses(namespace, None, deep=True):
-        ends = [p.name for p in cls.properties if p.type == "reference"]
+        ends = [p for p in cls.properties if p.type == "reference"]
         if cls.is_association and cls.name.startswith(f"{prefix}_"):
             yield "association", {"assoc_class": cls.name}
-            for role, other in (ends, ends[::-1]):
+            if not any((end.reference_class or "").lower() in lineage for end in ends):
+                continue
+            for role, other in itertools.permutations((end.name for end in ends), 2):
                 filters = {"assoc_class": cls.name, "role": role}
                 yield "role", filters
                 yield "both roles", {**filters, "result_role": other}
@@ -225,7 +229,7 @@ def _associations_of_nothing(cls: ClassInfo, namespace: str) -> Iterator[Case]:
 
 def _changes(cls: ClassInfo, namespace: str, found: list[InstancePath]) -> Iterator[Case]:
     texts = (p.name for p in cls.properties if p.type == "string" and not p.array)
-    first = next(texts, cls.keys[0].name)
+    first = next(texts, cls.properties[0].name)
     for kind, name, given in (
         ("known property", first, Given("x", "string")),
         ("unknown property", "NoSuchProperty", Given("x", "string")),

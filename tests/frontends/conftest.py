@@ -70,6 +70,8 @@ class Pair:
     front: Front
     reference: BrokerFront
     start: Start
+    guests: frozenset[str]
+    """InstanceIDs of the settings of all guests."""
 
 
 @contextmanager
@@ -203,5 +205,9 @@ def _front_of(item: pytest.Item) -> str | None:
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A front end and the reference; its hypervisors change only as the reference's do."""
     start = STARTS[request.param]
-    with reference() as broker, start.start(request) as front:
-        yield Pair(front, broker, start)
+    with reference() as own, start.start(request) as front:
+        settings = own.broker.enumerate_instance_names(
+            cases.CONTEXT, "root/virt", "CIM_VirtualSystemSettingData"
+        )
+        guests = frozenset(path.text("InstanceID") for path in settings)
+        yield Pair(front, own, start, guests)

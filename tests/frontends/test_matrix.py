@@ -10,7 +10,7 @@ import pytest
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import InstancePath
 from tests.frontends import cases, differences
-from tests.frontends.answers import Answer, in_order, unlike
+from tests.frontends.answers import Answer, in_order, marked, unlike
 from tests.frontends.cases import Case
 from tests.frontends.conftest import SCHEMA, SERVED, STARTS, Pair, Start, each, reference
 from tests.frontends.fronts import WireFront
@@ -41,14 +41,14 @@ def compare(pair: Pair, asked: Iterable[Case]) -> int:
 
 
 def _comparable(pair: Pair, case: Case, answer: Answer) -> Answer:
-    """Without what others serve under the same superclass; in one order, where order is free."""
+    """Without what others serve or what is new each time; in one order, where order is free."""
     items = answer.items
     if case.kind == "superclass":
         names = {classname for _namespace, classname in pair.start.classes}
         items = tuple(item for item in items if item.get("path", item)["class"] in names)
     if pair.front.name not in differences.ORDERED:
         items = tuple(map(in_order, items))
-    return answer.with_items(items)
+    return answer.with_items(marked(item, pair.guests) for item in items)
 
 
 @each(lambda start: start.classes, "namespace", "classname")

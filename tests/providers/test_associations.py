@@ -160,6 +160,11 @@ def names(broker: Broker, way: Way, *filters: str | None) -> list[InstancePath]:
     return list(broker.associator_names(CONTEXT, way.source, *filters))
 
 
+def part_of(expected: list[Any], found: list[Any]) -> bool:
+    """Whether it is all there in its order; a DMTF class may be the superclass of several of ours."""
+    return [item for item in found if item in expected] == expected
+
+
 @pytest.mark.parametrize(("prefix", "way"), WAYS, ids=str)
 def test_what_is_found_and_in_which_order(prefix: str, way: Way) -> None:
     broker = host(prefix)
@@ -192,8 +197,6 @@ def test_filters(prefix: str, way: Way) -> None:
     # (AssocClass, ResultClass, Role, ResultRole) → paths
     table: list[tuple[tuple[str | None, ...], list[InstancePath]]] = [
         ((exact.lower(),), everything),
-        ((f"CIM_{way.association}",), everything),
-        ((f"CIM_{way.association}", None, way.role, way.result_role), everything),
         ((exact, None, way.role.upper()), everything),
         ((exact, None, None, way.result_role.lower()), everything),
         ((exact, way.superclass), everything),
@@ -213,6 +216,8 @@ def test_filters(prefix: str, way: Way) -> None:
         ((exact, None, None, "Nonsense"), nothing),
         (("CIM_EnabledLogicalElementCapabilities",), nothing),
     ]
+    for roles in ((), (None, way.role, way.result_role)):
+        assert part_of(everything, names(broker, way, f"CIM_{way.association}", *roles))
     for filters, expected in table:
         assert names(broker, way, *filters) == expected, filters
         rows = broker.associators(CONTEXT, way.source, *filters)
@@ -265,7 +270,7 @@ def test_references(prefix: str, way: Way) -> None:
         (exact, way.role.lower()),
         (f"cim_{way.association}", way.role),
     ]:
-        assert list(broker.reference_names(CONTEXT, way.source, given, role)) == paths
+        assert part_of(paths, list(broker.reference_names(CONTEXT, way.source, given, role)))
     if way.role != "ManagedElement" or way.association != "ElementSettingData":
         assert list(broker.reference_names(CONTEXT, way.source, exact, way.result_role)) == []
 

@@ -28,8 +28,8 @@ from tests.standin import Pool, Volume
 
 IMAGE = "/img/a.qcow2"
 POOLS = [
-    Pool("default", "<pool type='dir'/>", [Volume(IMAGE, [0, 10737418240, 1])]),
-    Pool("lvm", "<pool type='logical'/>", [Volume("/dev/vg/b", [1, 1073741824, 1])]),
+    Pool("default", "<pool type='dir'/>", volumes=[Volume(IMAGE, [0, 10737418240, 1])]),
+    Pool("lvm", "<pool type='logical'/>", volumes=[Volume("/dev/vg/b", [1, 1073741824, 1])]),
 ]
 ADDRESS = "<address type='pci' domain='0x0000' bus='0x00' slot='0x05' function='0x0'/>"
 ADDRESS_SHOWN = {

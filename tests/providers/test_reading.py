@@ -52,7 +52,7 @@ def test_more_is_read_only_where_a_class_needs_more(broker: Broker, readings: li
     rows = list(
         broker.enumerate_instances(CONTEXT, "root/virt", "KVM_ResourceAllocationSettingData")
     )
-    assert len({row.cls.name for row in rows}) == 8
+    assert len({row.cls.name for row in rows}) > 8
     assert len(readings) == 2
     assert Needs.SCHEDULER not in readings[0]
     assert Needs.SCHEDULER in readings[1]

@@ -388,7 +388,7 @@ def test_weight_and_limit_from_a_side_file_of_old(
 
 @pytest.mark.parametrize("prefix", ALL)
 @pytest.mark.parametrize("kind", ["DiskPool", "NetPool", "StorageVolume", "", "Character"])
-def test_settings_of_things_to_be_made_have_no_instances(prefix: str, kind: str) -> None:
+def test_superclasses_and_settings_of_pools_show_nothing_of_guests(prefix: str, kind: str) -> None:
     base = f"{kind}ResourceAllocationSettingData"
     broker = broker_of({prefix: [guest(prefix, devices="<console type='pty'/>")]})
     if broker.schema.find("root/virt", f"{prefix}_{base}") is None:

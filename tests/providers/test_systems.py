@@ -41,16 +41,13 @@ def _caption(what: str, devices: str, shown: str, live: str | None = None) -> Ca
 TABLE: Table = {
     "HostSystem": [
         Case(
-            "name and class, and nothing else but the schema's defaults",
+            "name and class, and the schema's defaults",
             [
                 {
                     "CreationClassName": "{P}_HostSystem",
                     "Name": HOST_NAME,
-                    "ElementName": None,
                     "EnabledState": 5,
                     "RequestedState": 12,
-                    "HealthState": None,
-                    "OperationalStatus": None,
                     "Caption": None,
                 }
             ],

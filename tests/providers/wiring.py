@@ -177,14 +177,18 @@ def broker_of(
     hosts: Mapping[str, Sequence[Domain] | None],
     pools: Sequence[Pool] = (),
     side_file_dir: Path | None = None,
+    **more: Any,
 ) -> Broker:
-    """A broker over stand-in hosts by prefix; None: a hypervisor that is not there."""
+    """A broker over stand-in hosts by prefix; None: a hypervisor that is not there.
+
+    `more`: what else the recorded hosts have, see `RecordedHost`.
+    """
     settings = HostSettings(
         side_file_dir=str(side_file_dir) if side_file_dir else None, host_name=HOST_NAME
     )
     made = Hosts({})
     for prefix, domains in hosts.items():
-        recorded = None if domains is None else RecordedHost(_KINDS[prefix], domains, pools)
+        recorded = None if domains is None else RecordedHost(_KINDS[prefix], domains, pools, **more)
         connection = StandInConnection(_URIS[prefix], recorded)
         made._hosts[prefix] = Host(connection, FAMILIES[prefix], settings)
     parts = composition.provided(made)
@@ -201,10 +205,10 @@ def _schema() -> Schema:
     return composition.schema(composition.declarations())
 
 
-def rows(broker: Broker, prefix: str, base: str) -> list[Instance]:
+def rows(broker: Broker, prefix: str, base: str, ns: str = NS) -> list[Instance]:
     """The instances of a class, each compared with what GetInstance says of it."""
-    found = list(broker.enumerate_instances(CONTEXT, NS, f"{prefix}_{base}"))
-    names = list(broker.enumerate_instance_names(CONTEXT, NS, f"{prefix}_{base}"))
+    found = list(broker.enumerate_instances(CONTEXT, ns, f"{prefix}_{base}"))
+    names = list(broker.enumerate_instance_names(CONTEXT, ns, f"{prefix}_{base}"))
     assert [row.path for row in found] == names
     for row, path in zip(found, names, strict=True):
         assert broker.get_instance(CONTEXT, path).values == row.values
@@ -260,11 +264,16 @@ def case_id(value: object) -> str | None:
     return value.what if isinstance(value, Case) else None
 
 
-def check(prefix: str, base: str, case: Case, pools: Iterable[Pool] = ()) -> None:
-    """The family's class shows what the case expects, and nothing of what its class lacks."""
+def check(
+    prefix: str, base: str, case: Case, pools: Iterable[Pool] = (), *, ns: str = NS, **more: Any
+) -> None:
+    """The family's class shows what the case expects, and nothing of what its class lacks.
+
+    `more`: what else the host has, see `RecordedHost`.
+    """
     domain = guest(prefix, head=case.head, devices=case.devices, **case.more)
-    broker = broker_of({prefix: [domain]}, tuple(pools))
-    found = rows(broker, prefix, base)
+    broker = broker_of({prefix: [domain]}, tuple(pools), **more)
+    found = rows(broker, prefix, base, ns)
     expected = case.expect(prefix, base)
     shown = [
         {name: row[name] for name in values} for row, values in zip(found, expected, strict=True)

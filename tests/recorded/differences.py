@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from libvirtcim import composition
 from tests.recorded.replay import Difference
 
 
@@ -45,15 +46,30 @@ def _enumerated(d: Difference) -> bool:
     return d.question.operation.startswith("Enumerate")
 
 
-ASSOCIATIONS = "|".join(
-    (
-        "SystemDevice",
-        "SettingsDefineState",
-        "ElementSettingData",
-        "HostedDependency",
-        "VirtualSystemSettingDataComponent",
+def _about(pattern: str) -> Callable[[Difference], bool]:
+    """Whether the question, its filters or the result concern what the pattern says."""
+    return lambda d: (
+        re.search(
+            pattern,
+            f"{d.question.target} {d.question.arguments} {d.subject} {d.recorded} {d.answered}",
+        )
+        is not None
     )
-)
+
+
+def _of_another_family(d: Difference) -> bool:
+    """Recorded of a machine with KVM and LXC, asked again of one of them at a time."""
+    target = d.question.target
+    asked = target if isinstance(target, str) else target.classname
+    return asked.startswith("CIM_") or d.subject.partition("_")[0] not in (
+        asked.partition("_")[0],
+        "",
+    )
+
+
+ASSOCIATIONS = "|".join(f"_{association.decl.base}$" for association in composition.associations())
+POOLS = "(Memory|Processor|Disk|Network|Graphics|Input|Controller)Pool$"
+FILTERS = "(Hdr8021Filter|IPHeadersFilter|FilterEntry)$"
 NET, DISK, GRAPHICS = (
     f"{kind}ResourceAllocationSettingData" for kind in ("Net", "Disk", "Graphics")
 )
@@ -92,6 +108,19 @@ DIFFERENCES: tuple[Row, ...] = (
     ),
     Row("CIMOM: order of the subclasses of a class", "order", "_ResourceAllocationSettingData$"),
     Row("libvirtd sorted this guest's controllers anew between recordings", "order", "_Controller"),
+    Row(
+        "CIMOM: had not loaded the provider",
+        "status|text",
+        "",
+        _recorded("Provider not found or not loadable"),
+    ),
+    Row("CIMOM: had two hypervisors", "missing|status|order|extra", "", _of_another_family),
+    Row(
+        "CIMOM: had two hypervisors, and looked for the guest at the other",
+        "text",
+        "ComputerSystem$",
+        _answered(r"^No such instance\.$"),
+    ),
     # weak points mended
     Row("a provider crashed on a number for a string key", "status", "", _recorded("SIGSEGV")),
     Row(
@@ -178,7 +207,151 @@ DIFFERENCES: tuple[Row, ...] = (
         "^LXC_Proc",
         lambda d: d.recorded is None,
     ),
+    Row("networks and storage pools that are off are shown", "extra", "", _answered("inactive")),
+    Row(
+        "networks and storage pools that are off can be read",
+        "status",
+        "DiskPool",
+        _recorded(r"No such instance \(inactive-"),
+    ),
+    Row("a missing bridge was printed as (null)", "Caption", "NetworkPool", _recorded(r"\(null\)")),
+    Row("a class of rules lists its own rules only", "missing", FILTERS, _enumerated),
+    Row(
+        "rules can be read by their name",
+        "status",
+        FILTERS,
+        _recorded("Could not parse filter name"),
+    ),
+    Row("ARP rules are known by their protocol", "HdrProtocolID8021", "Hdr8021Filter"),
+    Row("IPv6 addresses have IPv6 masks", "HdrSrcMask|HdrDestMask", "IPHeadersFilter"),
+    Row(
+        "of two profiles the one that scopes is Antecedent",
+        "missing|extra|Antecedent|Dependent|order",
+        "(RegisteredProfile|ReferencedProfile)$",
+        _about("ReferencedProfile"),
+    ),
+    Row(
+        "of a pool and its parent the parent is Antecedent",
+        "missing|extra|order|Antecedent|Dependent",
+        "(Pool|ElementAllocatedFromPool)$",
+        _about("ElementAllocatedFromPool"),
+    ),
+    Row(
+        "access points show the port in use, and exist only where it does",
+        "missing|extra|order|status|text|Name|ElementName|EnabledState",
+        "",
+        _about("KVMRedirectionSAP"),
+    ),
+    Row(
+        "settings and devices without a pool have none: no error",
+        "status",
+        "ResourceAllocationSettingData$",
+        _recorded("Unable to determine pool"),
+    ),
+    Row(
+        "network ports of running guests are in their network's pool",
+        "extra",
+        "(NetworkPort|NetResourceAllocationSettingData|FromPool|NetworkPool)$",
+        _about("NetworkPool"),
+    ),
+    Row(
+        "disks of volumes are in their pool",
+        "extra",
+        "(LogicalDisk|DiskResourceAllocationSettingData|FromPool|DiskPool)$",
+        _about("FromPool"),
+    ),
+    Row(
+        "of a network port and its filter the port is Antecedent, as the class says",
+        "missing|extra|Antecedent|Dependent|order|status",
+        "(AppliedFilterList|NetworkPort|FilterList)$",
+        _about("AppliedFilterList|FilterList"),
+    ),
+    Row(
+        "sources are looked up: one that isn't there is an error",
+        "status",
+        "(FilterList|Filter|FilterEntry|Capabilities|Pool|ConsoleRedirectionService)$",
+        lambda d: "('result', [" in str(d.recorded) and "No such instance" in str(d.answered),
+    ),
+    Row(
+        "a host interface that other providers would show is no error",
+        "status",
+        "(NetworkPool|ProcessorPool)$",
+        _recorded("Class not found|NetworkPool not found"),
+    ),
+    Row("templates have only what their class declares", "AllocationQuantity|cache", DISK),
+    Row(
+        "the controller pool is KVM's only",
+        "missing|status",
+        "",
+        lambda d: "ControllerPool" in str((d.recorded, d.question.target)) and "LXC_" in str(d),
+    ),
+    Row(
+        "the kind of a pool is told ignoring case, for every kind",
+        "status",
+        "(Pool|AllocationCapabilities)$",
+        _target(r"\b[A-Z]+POOL/"),
+    ),
+    Row(
+        "names of classes are spelled as they are declared",
+        "VirtualSystemTypesSupported|CreationClassName|SystemCreationClassName",
+        "^(kvm|lxc)_",
+    ),
+    Row(
+        "containers have no controllers, and what lists pools says nothing of them",
+        "status",
+        "LXC_HostSystem$",
+        _recorded("The specified Class does not exist"),
+    ),
+    Row("a rule without filter is no rule", "status", FILTERS, _answered("Could not parse")),
+    # wording
+    Row("a class that does not exist", "text", "", _recorded("Class not found")),
+    Row(
+        "texts of the same meaning",
+        "text",
+        "(?i)(Pool|Capabilities|FilterList|Filter|FilterEntry|Profile|Service|SAP)$",
+        lambda d: (
+            "No such" in str(d.recorded) + str(d.answered)
+            or "not found" in str(d.recorded).lower() + str(d.answered).lower()
+            or "does not exist" in str(d.answered)
+        ),
+    ),
     # additions
+    Row(
+        "the host and its pools say more of themselves",
+        "ElementName|OperationalStatus|HealthState|CurrentlyConsumedResource|OtherResourceType",
+        f"(?i){POOLS}|HostSystem$",
+        lambda d: d.recorded is None,
+    ),
+    Row(
+        "rules say what they match",
+        "IsNegated|HdrProtocolID",
+        FILTERS,
+        lambda d: d.recorded is None,
+    ),
+    Row(
+        "all services and capabilities hang together",
+        "extra|order",
+        "",
+        _about("(?i)SwitchService|SnapshotService|ResourcePoolConfiguration|RPCC|SnapshotCap"),
+    ),
+    Row(
+        "the console's service leads to the controllers that lead to it",
+        "extra",
+        "(Controller|ServiceAffectsElement)$",
+        _about("ServiceAffectsElement|ConsoleRedirectionService"),
+    ),
+    Row(
+        "networks, storage pools and volumes have settings",
+        "extra",
+        "(NetPool|DiskPool|StorageVolume)ResourceAllocationSettingData$",
+        _enumerated,
+    ),
+    Row(
+        "templates of guests are new each time",
+        "missing|extra|order",
+        "",
+        _about("VirtualSystemManagementCapabilities"),
+    ),
     Row("enumerating an association class lists its instances", "extra", ASSOCIATIONS, _enumerated),
     Row(
         "a class answers to the name of its superclass as ResultClass",
@@ -186,7 +359,30 @@ DIFFERENCES: tuple[Row, ...] = (
         "",
         lambda d: str(d.question.arguments.get("ResultClass", "")).startswith("Virt_"),
     ),
+    Row(
+        "associations are walked in another order where none is named",
+        "order",
+        "",
+        lambda d: "AssocClass" not in d.question.arguments,
+    ),
     # the host that was recorded is not this one
+    Row(
+        "sizes of the recorded host were noted in MiB, and change",
+        "Capacity|Reserved|CurrentlyConsumedResource",
+        "(?i)(MemoryPool|DiskPool)$",
+    ),
+    Row(
+        "revision and version are not libvirt-cim's",
+        "Changeset|Release",
+        "(?i)VirtualSystemManagementService$",
+    ),
+    Row(
+        "networks, pools and volumes were listed at another time",
+        "missing|extra|order",
+        "(Pool|AllocationCapabilities|SettingsDefineCapabilities|DiskResourceAllocationSettingData"
+        "|ElementCapabilities|HostSystem|FromPool|ElementConformsToProfile|RegisteredProfile)$",
+        lambda d: d.question.host != "A" or _about("macvtap|DiskPool/nfs|iso net")(d),
+    ),
     Row(
         "files of the recorded host are not on this one",
         "VirtualQuantity",

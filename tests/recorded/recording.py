@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from libvirtcim.cim.objects import Instance, InstancePath
-from tests.standin import Domain, Pool, RecordedHost, Volume
+from tests.standin import Domain, Managed, Pool, RecordedHost, Volume
 
 
 def file_text(folder: Path, name: str) -> str | None:
@@ -50,18 +51,58 @@ def load_host(inputs: Path, family: str) -> tuple[RecordedHost, dict[str, Any]]:
                 known.get("scheduler", {}),
             )
         )
-    pools = [
-        Pool(
-            name,
-            file_text(returned, f"pool-{name}.xml") or "",
-            [
-                Volume(path, figures)
-                for path, figures in facts["kvm"]["pools"][name]["volumes"].items()
-            ],
-        )
-        for name in facts["kvm"]["pools_order"]
-    ]
-    return RecordedHost(own["type"], domains, pools, bulk_stats=family == "kvm"), facts
+    machine = facts["kvm"]
+    memory, version = own["node_info"]["memory_mib"], own["hypervisor_version"]
+    maximum = own["max_vcpus"]
+    host = RecordedHost(
+        own["type"],
+        domains,
+        _pools(machine, returned),
+        bulk_stats=family == "kvm",
+        networks=[
+            Managed(
+                name,
+                _text(returned, f"network-{name}.xml"),
+                machine["networks"][name]["active"],
+                bool(machine["networks"][name]["autostart"]),
+            )
+            for name in (*machine["networks_order"], *machine["defined_networks_order"])
+        ],
+        filters=[
+            Managed(name, _text(returned, f"nwfilter-{name}.xml"))
+            for name in machine["nwfilters_order"]
+        ],
+        max_vcpus=maximum[own["type"]] if isinstance(maximum, dict) else None,
+        memory_mib=memory,
+        cpus=own["node_info"]["cpus"],
+        version=version,
+        capabilities=_text(returned, f"capabilities-{family}.xml"),
+    )
+    return host, facts
+
+
+def _text(folder: Path, name: str) -> str:
+    text = file_text(folder, name)
+    assert text is not None, name
+    return text
+
+
+def _pools(facts: dict[str, Any], returned: Path) -> list[Pool]:
+    """Recorded storage pools; sizes are those of the recording."""
+    found = []
+    for name in (*facts["pools_order"], *facts["defined_pools_order"]):
+        known = facts["pools"][name]
+        xml = _text(returned, f"pool-{name}.xml")
+        for size in ("capacity", "allocation", "available"):
+            if size in known:
+                xml = re.sub(
+                    rf"<{size} unit='bytes'>\d+</{size}>",
+                    f"<{size} unit='bytes'>{known[size]}</{size}>",
+                    xml,
+                )
+        volumes = [Volume(path, figures) for path, figures in known.get("volumes", {}).items()]
+        found.append(Pool(name, xml, known["active"], bool(known["autostart"]), volumes))
+    return found
 
 
 @dataclass(frozen=True)

@@ -179,12 +179,16 @@ class MemoryProvider(InstanceProvider[Row]):
         self.columns = {name: operator.methodcaller("get", name) for name in names}
         self._broker = broker
 
-    def _rows(self) -> list[Row]:
+    def _kept(self) -> list[Row]:
         return self._broker.rows.setdefault(self.classes[0], [])
+
+    def _rows(self) -> list[Row]:
+        """A copy, since others may add and remove meanwhile."""
+        return list(self._kept())
 
     def items(self, request: ProviderRequest) -> list[Row]:
         self._broker.before(request)
-        return list(self._rows())
+        return self._rows()
 
     def find(self, request: ProviderRequest, path: InstancePath) -> Row:
         for row in self._rows():
@@ -201,7 +205,7 @@ class MemoryProvider(InstanceProvider[Row]):
         for existing in self._rows():
             if all(_same(existing.get(name), value) for name, value in path.keys):
                 raise errors.AlreadyExists(f"{path} exists")
-        self._rows().append(row)
+        self._kept().append(row)
         return path
 
     def modify(
@@ -210,7 +214,7 @@ class MemoryProvider(InstanceProvider[Row]):
         self.find(request, path).update(values)
 
     def delete(self, request: ProviderRequest, path: InstancePath) -> None:
-        self._rows().remove(self.find(request, path))
+        self._kept().remove(self.find(request, path))
 
     @property
     def methods(self) -> Mapping[str, MethodHandler]:

@@ -28,6 +28,8 @@ from libvirtcim.virt.devices.video import Video
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.guestxml import NAMESPACE, GuestElement
+from libvirtcim.virt.nwfilter import FilterDefinition, Rule
+from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition
 from libvirtcim.virt.xmltree import (
     Attr,
     Child,
@@ -40,6 +42,7 @@ from libvirtcim.virt.xmltree import (
     OnOff,
     Pairs,
     Property,
+    Size,
     Text,
     Values,
     XmlObject,
@@ -312,6 +315,72 @@ GOLDEN: list[tuple[type[XmlObject], str, dict[str, Any]]] = [
     ),
 ]
 
+GOLDEN += [
+    (
+        StoragePoolDefinition,
+        "<pool type='iscsi'><name>p</name><uuid>u</uuid><capacity unit='KiB'>4</capacity>"
+        "<allocation>512</allocation><available unit='bytes'>3584</available><source>"
+        "<host name='a'/><host name='b'/><device path='/dev/x'/><dir path='/exp'/><name>vg</name>"
+        "<adapter name='host0' wwpn='1' wwnn='2'/></source><target><path>/t</path></target></pool>",
+        {
+            "type": "iscsi",
+            "name": "p",
+            "uuid": "u",
+            "capacity": 4096,
+            "allocation": 512,
+            "available": 3584,
+            "source_hosts": ("a", "b"),
+            "source_dir": "/exp",
+            "source_devices": ("/dev/x",),
+            "source_name": "vg",
+            "adapter_name": "host0",
+            "adapter_port": "1",
+            "adapter_node": "2",
+            "target_path": "/t",
+        },
+    ),
+    (
+        NetworkDefinition,
+        "<network><name>n</name><uuid>u</uuid><forward mode='route' dev='eth0'/><bridge name='br0'/>"
+        "<ip address='10.0.0.1' netmask='255.0.0.0'><dhcp><range start='10.0.0.2' end='10.0.0.9'/>"
+        "</dhcp></ip></network>",
+        {
+            "name": "n",
+            "uuid": "u",
+            "bridge": "br0",
+            "forward_mode": "route",
+            "forward_device": "eth0",
+            "address": "10.0.0.1",
+            "netmask": "255.0.0.0",
+            "range_start": "10.0.0.2",
+            "range_end": "10.0.0.9",
+        },
+    ),
+    (
+        FilterDefinition,
+        "<filter name='f' chain='ipv4' priority='-700'><uuid>u</uuid><rule/>"
+        "<filterref filter='a'/><filterref filter='b'/></filter>",
+        {
+            "name": "f",
+            "chain": "ipv4",
+            "priority": -700,
+            "uuid": "u",
+            "references": ("a", "b"),
+            "rules": ({"action": None, "direction": None, "priority": None, "matches": ()},),
+        },
+    ),
+    (
+        Rule,
+        "<rule action='drop' direction='in' priority='500'><tcp dstportstart='22'/></rule>",
+        {
+            "action": "drop",
+            "direction": "in",
+            "priority": 500,
+            "matches": (("tcp", (("dstportstart", "22"),)),),
+        },
+    ),
+]
+
 # Device lists of the domain: property, tags of its members in the golden document.
 DEVICE_LISTS: dict[str, list[str]] = {
     "disk_like": ["disk", "filesystem", "disk"],
@@ -447,7 +516,7 @@ def _samples(prop: Property[Any]) -> list[Any]:
     """Values to write, one after the other."""
     if isinstance(prop, Choice):
         return list(prop.known)
-    if isinstance(prop, IntAttr | IntText | Memory):
+    if isinstance(prop, IntAttr | IntText | Memory | Size):
         return [0, 7, 123456789]
     if isinstance(prop, YesNo | OnOff):
         return [True, False]
@@ -457,6 +526,8 @@ def _samples(prop: Property[Any]) -> list[Any]:
         return [("a",), ("a", "b", "c"), ("c", "ü<&>")]
     if isinstance(prop, Pairs):
         return [(("type", "pci"),), (("b", "1"), ("a", "'\"<&\n>"))]
+    if isinstance(prop, type(Rule.properties["matches"])):
+        return [(("tcp", (("dstportstart", "22"),)),), (("ip", ()), ("all", (("x", "ü"),)))]
     if isinstance(prop, Attr | Text):
         return ["x", "ü <&> \" '", "/a/b"]
     raise AssertionError(f"no sample for {type(prop).__name__}")

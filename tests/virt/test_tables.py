@@ -27,24 +27,9 @@ from libvirtcim.virt.locks import GuestLocks
 from libvirtcim.virt.units import UNITS, parse_int, to_kib
 
 
-@pytest.mark.parametrize(
-    ("name", "prefix"),
-    [
-        ("KVM_ComputerSystem", "KVM"),
-        ("kvm_x", "KVM"),
-        ("XenX", "Xen"),
-        ("LXC", "LXC"),
-        ("CIM_ComputerSystem", None),
-        ("", None),
-    ],
-)
-def test_family_of_class_name(name: str, prefix: str | None) -> None:
-    family = families.of_class_name(name)
-    assert (family and family.prefix) == prefix
-
-
 def test_family_by_prefix() -> None:
     assert families.by_prefix("xEN") is FAMILIES["Xen"]
+    assert families.by_prefix("esx") is families.MORE_FAMILIES["ESX"]
     assert families.by_prefix("KVM_") is None
     assert [p for p, f in FAMILIES.items() if families.CONTROLLER in f.device_kinds] == ["KVM"]
 
@@ -106,6 +91,12 @@ def test_every_category_is_used_and_documented() -> None:
 )
 def test_integers_are_read_as_strtol_does(text: str, value: int | None) -> None:
     assert parse_int(text) == value
+
+
+def test_further_families_are_like_one_of_the_usual() -> None:
+    assert not FAMILIES.keys() & families.MORE_FAMILIES.keys()
+    assert {f.shape for f in families.MORE_FAMILIES.values()} <= FAMILIES.keys()
+    assert all(f.shape == prefix for prefix, f in FAMILIES.items())
 
 
 @given(st.integers(0, 2**63), st.sampled_from(sorted(UNITS)))

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -19,7 +19,7 @@ from libvirtcim.providers.common import Provided
 from libvirtcim.virt.host import Hosts
 
 COUNT = 1000
-COLUMNS = {
+COLUMNS: dict[str, tuple[str, Callable[[int], Any]]] = {
     "InstanceID": ("string", lambda n: f"row:{n}"),
     **{f"Text{i}": ("string", partial(lambda i, n: f"text {i} of row {n}", i)) for i in range(7)},
     **{f"Small{i}": ("uint16", partial(lambda i, n: (n + i) % 65536, i)) for i in range(5)},

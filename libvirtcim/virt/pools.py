@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Storage pools and virtual networks of a host, running or not, as one reading saw them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import libvirt
+
+from libvirtcim.virt.xmltree import Attr, Size, Text, Values, XmlObject, computed
+
+_log = logging.getLogger(__name__)
+
+
+class StoragePoolDefinition(XmlObject):
+    """`<pool>`: where volumes are kept. Sizes are in bytes, as libvirt last saw them."""
+
+    TAG = "pool"
+
+    type = Attr("type")
+    name = Text("name")
+    uuid = Text("uuid")
+    capacity = Size("capacity")
+    allocation = Size("allocation")
+    available = Size("available")
+    source_hosts = Values("source/host", "name")
+    source_dir = Attr("source/dir", "path")
+    source_devices = Values("source/device", "path")
+    source_name = Text("source/name")
+    adapter_name = Attr("source/adapter", "name")
+    adapter_port = Attr("source/adapter", "wwpn")
+    adapter_node = Attr("source/adapter", "wwnn")
+    target_path = Text("target/path")
+
+
+class NetworkDefinition(XmlObject):
+    """`<network>`: a virtual network. One without a bridge has its guests on a host device."""
+
+    TAG = "network"
+
+    name = Text("name")
+    uuid = Text("uuid")
+    bridge = Attr("bridge", "name")
+    forward_mode = Attr("forward", "mode")
+    forward_device = Attr("forward", "dev")
+    address = Attr("ip", "address")
+    netmask = Attr("ip", "netmask")
+    range_start = Attr("ip/dhcp/range", "start")
+    range_end = Attr("ip/dhcp/range", "end")
+
+    @computed
+    def is_isolated(self) -> bool:
+        """Whether nothing leads out of it."""
+        return self.forward_mode is None and self.forward_device is None
+
+
+DefinitionT = TypeVar("DefinitionT", bound=XmlObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Managed(Generic[DefinitionT]):
+    """A storage pool or network: identity, state, and a frozen view of its definition.
+
+    `active`: whether it runs. `autostart`: whether it starts with the host.
+    """
+
+    name: str
+    uuid: str
+    active: bool
+    autostart: bool
+    view: DefinitionT
+
+
+StoragePool = Managed[StoragePoolDefinition]
+Network = Managed[NetworkDefinition]
+
+
+def read_storage_pools(raw: Any) -> list[StoragePool]:
+    """All storage pools: those that run in libvirt's order, then the others in its order."""
+    return _read(
+        raw.listAllStoragePools,
+        raw,
+        StoragePoolDefinition,
+        libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE,
+        libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_AUTOSTART,
+    )
+
+
+def read_networks(raw: Any) -> list[Network]:
+    """All virtual networks: those that run in libvirt's order, then the others in its order."""
+    return _read(
+        raw.listAllNetworks,
+        raw,
+        NetworkDefinition,
+        libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE,
+        libvirt.VIR_CONNECT_LIST_NETWORKS_AUTOSTART,
+    )
+
+
+def find_storage_pool(raw: Any, name: str) -> StoragePool:
+    """The storage pool of that name; raises libvirtError where there is none."""
+    return _one(raw.storagePoolLookupByName(name), StoragePoolDefinition)
+
+
+def find_network(raw: Any, name: str) -> Network:
+    """The virtual network of that name; raises libvirtError where there is none."""
+    return _one(raw.networkLookupByName(name), NetworkDefinition)
+
+
+def _read(
+    list_all: Callable[[int], Iterable[Any]],
+    raw: Any,
+    kind: type[DefinitionT],
+    active_flag: int,
+    autostart_flag: int,
+) -> list[Managed[DefinitionT]]:
+    """Reads all of one kind; one that vanishes meanwhile is left out."""
+    try:
+        handles = list(list_all(0))
+        active = {handle.UUIDString() for handle in list_all(active_flag)}
+        autostart = {handle.UUIDString() for handle in list_all(autostart_flag)}
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return []
+        raise
+    handles.sort(key=lambda handle: handle.UUIDString() not in active)
+    found = []
+    for handle in handles:
+        uuid = handle.UUIDString()
+        try:
+            view = kind.view(handle.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            if not raw.isAlive():
+                raise
+            _log.info("%s %s left out: %s", kind.TAG, handle.name(), error)
+            continue
+        found.append(Managed(handle.name(), uuid, uuid in active, uuid in autostart, view))
+    return found
+
+
+def _one(handle: Any, kind: type[DefinitionT]) -> Managed[DefinitionT]:
+    return Managed(
+        handle.name(),
+        handle.UUIDString(),
+        bool(handle.isActive()),
+        bool(handle.autostart()),
+        kind.view(handle.XMLDesc(0)),
+    )
