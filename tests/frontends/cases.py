@@ -68,7 +68,7 @@ def registered() -> list[tuple[str, str]]:
     return sorted(
         (row.namespace, row.classname)
         for row in rows(composition.declarations())
-        if row.types != ("indication",)
+        if {"instance", "association"}.intersection(row.types)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from libvirtcim import composition
@@ -169,7 +170,7 @@ def _text_for_reference(case: Case, answer: Answer, schema: Schema) -> Answer:
 
 
 def _short_reference(case: Case, answer: Answer, _schema: Schema) -> Answer:
-    for _name, value in case.path.keys:
+    for _name, value in sorted(case.path.keys, key=itemgetter(0)):
         if isinstance(value, InstancePath) and value.namespace is None:
             return Answer(5, value.classname)
     return answer
@@ -219,7 +220,23 @@ def _older_schema(item: Any, _case: Case, _schema: Schema) -> Any:
     return {**item, "properties": [slot for slot in item["properties"] if slot[0] != NEWER]}
 
 
+def _is_of_all_profiles(case: Case) -> bool:
+    """Whether OpenPegasus asks its own provider of profiles too."""
+    of_profile = case.path.classname.endswith("_RegisteredProfile")
+    every = case.assoc_class is None or case.assoc_class.startswith("CIM_")
+    return of_profile and every and case.namespace == "root/interop" and bool(case.path.keys)
+
+
 OF_PEGASUS = (
+    Row(
+        "OpenPegasus' own provider of profiles, asked besides, refuses those of others",
+        PEGASUSES,
+        _when(
+            lambda case: case.operation in ASSOCIATIONS and _is_of_all_profiles(case),
+            1,
+            lambda case: f"{case.path.classname} Class not supported by Interop Provider",
+        ),
+    ),
     Row(
         "OpenPegasus keeps its own schema, CIM 2.41, in the namespace of registrations",
         PEGASUSES,
