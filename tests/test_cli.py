@@ -36,7 +36,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return status, captured.out, captured.err
 
 
-COMMANDS = ("serve", "ls", "doctor", "register", "unregister", "status", "generate", "demo")
+COMMANDS = ("serve", "ls", "show", "doctor", "register", "unregister", "status", "generate", "demo")
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)], ids=str)
@@ -69,6 +69,59 @@ def test_ls_as_table_and_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "memory_kib": 1048576,
         "uuid": "7d2f3a10-0c5b-4a54-9a05-000000000001",
     }
+
+
+@pytest.mark.parametrize(
+    ("option", "line", "row"),
+    [
+        (
+            "--pools",
+            r"KVM +DiskPool/default +running +1024 +102400 +Megabytes +dir +/default-pool",
+            {"pool": "DiskPool/default", "capacity": 102400, "units": "Megabytes"},
+        ),
+        (
+            "--networks",
+            r"KVM +default +running +virbr0 +nat +192.168.122.1 +255.255.255.0",
+            {"name": "default", "bridge": "virbr0"},
+        ),
+        (
+            "--profiles",
+            r"KVM +Virtual System Profile +1.0.0a +CIM:DSP1057-VirtualSystem-1.0.0a",
+            {"id": "CIM:DSP1057-VirtualSystem-1.0.0a", "version": "1.0.0a"},
+        ),
+    ],
+)
+def test_ls_of_what_is_no_guest(
+    capsys: pytest.CaptureFixture[str], option: str, line: str, row: dict[str, object]
+) -> None:
+    status, out, err = run(capsys, "ls", option, *SAMPLE)
+    assert (status, err) == (0, "")
+    assert re.search(f"^{line}$", out, re.MULTILINE)
+    _status, out, _err = run(capsys, "ls", option, "--json", *SAMPLE)
+    assert any(row.items() <= found.items() for found in json.loads(out))
+
+
+def test_ls_of_nothing_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _err = run(capsys, "ls", "--filters", *SAMPLE)
+    assert status == 0
+    assert "No filters" in out and "libvirtcim doctor" in out
+    assert run(capsys, "ls", "--filters", "--json", *SAMPLE)[1].strip() == "[]"
+
+
+def test_show_is_a_tree_of_devices_settings_and_pools(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "show", "web1", *SAMPLE)
+    assert (status, err) == (0, "")
+    first, *lines = out.splitlines()
+    assert first.startswith("KVM_ComputerSystem web1 [running]")
+    disk = next(i for i, line in enumerate(lines) if "── KVM_LogicalDisk web1/vda" in line)
+    assert "│   ├── KVM_DiskResourceAllocationSettingData web1/vda" in lines[disk + 1]
+    assert "│   └── KVM_DiskPool DiskPool/default" in lines[disk + 2]
+
+
+def test_show_of_an_unknown_guest(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "show", "nope", *SAMPLE)
+    assert (status, out) == (1, "")
+    assert "No guest 'nope'" in err and "libvirtcim ls" in err
 
 
 def test_ls_without_guests_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,6 +211,14 @@ def test_a_port_in_use_is_named_with_the_way_out(capsys: pytest.CaptureFixture[s
 def test_generated_files_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _err = run(capsys, "generate", "--check", "--root", str(ROOT))
     assert status == 0, out
+
+
+def test_generate_for_another_family(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(capsys, "generate", "--family", "Bhyve", "--root", str(tmp_path))[0] == 0
+    mof = "".join(file.read_text() for file in tmp_path.rglob("*.mof"))
+    registrations = "".join(file.read_text() for file in tmp_path.rglob("*.registration"))
+    assert "class Bhyve_ComputerSystem" in mof and "class KVM_ComputerSystem" in mof
+    assert "Bhyve_ComputerSystem root/virt" in registrations
 
 
 def test_generate_notices_changed_missing_and_stray_files(tmp_path: Path) -> None:

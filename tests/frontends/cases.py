@@ -64,8 +64,12 @@ def served(schema: Schema) -> list[tuple[str, str]]:
 
 
 def registered() -> list[tuple[str, str]]:
-    """(namespace, class) of every class that is registered with CIM servers."""
-    return sorted((row.namespace, row.classname) for row in rows(composition.declarations()))
+    """(namespace, class) of every class of which CIM servers ask the library for instances."""
+    return sorted(
+        (row.namespace, row.classname)
+        for row in rows(composition.declarations())
+        if {"instance", "association"}.intersection(row.types)
+    )
 
 
 def superclasses(schema: Schema, classes: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -210,10 +214,15 @@ def _filters(schema: Schema, source: InstancePath) -> Iterator[tuple[str, dict[s
                 filters = {"assoc_class": cls.name, "role": role}
                 yield "role", filters
                 yield "both roles", {**filters, "result_role": other}
-    yield "superclass", {"assoc_class": "CIM_SystemDevice", "result_class": "CIM_LogicalDevice"}
-    yield "superclass", {"result_class": "CIM_ComputerSystem"}
-    yield "result class", {"result_class": f"{prefix}_VirtualSystemSettingData"}
-    yield "lower case", {"result_class": f"{prefix}_Processor".lower(), "role": "groupcomponent"}
+    for kind, filters in (
+        ("superclass", {"assoc_class": "CIM_SystemDevice", "result_class": "CIM_LogicalDevice"}),
+        ("superclass", {"result_class": "CIM_ComputerSystem"}),
+        ("result class", {"result_class": f"{prefix}_VirtualSystemSettingData"}),
+        ("lower case", {"result_class": f"{prefix}_Processor".lower(), "role": "groupcomponent"}),
+    ):
+        names = (name for option, name in filters.items() if option.endswith("_class"))
+        if all(schema.find(namespace, name) for name in names):
+            yield kind, filters
     yield "unknown role", {"role": "Bogus"}
     yield "unknown role", {"result_role": "Bogus"}
     yield "no association", {"assoc_class": f"{prefix}_ComputerSystem"}

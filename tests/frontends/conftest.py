@@ -56,6 +56,8 @@ HOSTINGS = {
     SFCB_BINDINGS: Hosting("sfcb", BINDINGS),
 }
 """Front ends that are CIM servers."""
+FAMILY = "KVM_"
+"""What is asked in all ways."""
 
 
 def sample_connections() -> dict[str, str]:
@@ -150,13 +152,17 @@ class Start:
     classes: Sequence[tuple[str, str]]
     """(namespace, class) of what it serves, or of the part of it that it is asked for."""
     sampled: int = cases.SAMPLED
-    """Instances of each class from which associations are followed."""
+    """Instances of each class of one family from which associations are followed."""
     is_cimom: bool = False
+
+    def samples(self, classname: str) -> int:
+        """Instances of a class from which associations are followed: of one family, the others' are alike."""
+        return self.sampled if classname.startswith(FAMILY) else 0
 
 
 SERVED = cases.served(SCHEMA)
 REGISTERED = cases.registered()
-ONE_FAMILY = [name for name in REGISTERED if name[1].startswith("KVM_")]
+ONE_FAMILY = [name for name in REGISTERED if name[1].startswith(FAMILY)]
 """Enough where only the way into a server differs from another front end's."""
 
 STARTS = {

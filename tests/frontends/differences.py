@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from libvirtcim import composition
@@ -169,7 +170,7 @@ def _text_for_reference(case: Case, answer: Answer, schema: Schema) -> Answer:
 
 
 def _short_reference(case: Case, answer: Answer, _schema: Schema) -> Answer:
-    for _name, value in case.path.keys:
+    for _name, value in sorted(case.path.keys, key=itemgetter(0)):
         if isinstance(value, InstancePath) and value.namespace is None:
             return Answer(5, value.classname)
     return answer
@@ -209,7 +210,38 @@ def _status_in_front(_case: Case, answer: Answer, _schema: Schema) -> Answer:
     return replace(answer, message=f"{SYMBOLS[answer.status]}: {answer.message}")
 
 
+NEWER = "Generation"
+"""A property that CIM_ManagedElement has since CIM 2.45."""
+
+
+def _older_schema(item: Any, _case: Case, _schema: Schema) -> Any:
+    if "properties" not in item or item["path"]["ns"] != "root/interop":
+        return item
+    return {**item, "properties": [slot for slot in item["properties"] if slot[0] != NEWER]}
+
+
+def _is_of_all_profiles(case: Case) -> bool:
+    """Whether OpenPegasus asks its own provider of profiles too."""
+    of_profile = case.path.classname.endswith("_RegisteredProfile")
+    every = case.assoc_class is None or case.assoc_class.startswith("CIM_")
+    return of_profile and every and case.namespace == "root/interop" and bool(case.path.keys)
+
+
 OF_PEGASUS = (
+    Row(
+        "OpenPegasus' own provider of profiles, asked besides, refuses those of others",
+        PEGASUSES,
+        _when(
+            lambda case: case.operation in ASSOCIATIONS and _is_of_all_profiles(case),
+            1,
+            lambda case: f"{case.path.classname} Class not supported by Interop Provider",
+        ),
+    ),
+    Row(
+        "OpenPegasus keeps its own schema, CIM 2.41, in the namespace of registrations",
+        PEGASUSES,
+        _each(_older_schema),
+    ),
     Row(
         "OpenPegasus looks for namespaces itself",
         PEGASUSES,
@@ -370,7 +402,6 @@ DIFFERENCES: tuple[Row, ...] = (
         frozenset({SFCB_BINDINGS}),
         _each(_keys_too),
     ),
-    Row("answers of GetInstance have no path (DSP0201 5.4.5)", WIRE, _each(_no_path)),
     Row("a CIM server asks for each subclass by itself", HOSTS, _exact_class),
     Row(
         "a CIM server has checked that a class exists; another provider may answer for it",
@@ -384,6 +415,7 @@ DIFFERENCES: tuple[Row, ...] = (
     ),
     *OF_PEGASUS,
     *OF_SFCB,
+    Row("answers of GetInstance have no path (DSP0201 5.4.5)", WIRE, _each(_no_path)),
 )
 
 

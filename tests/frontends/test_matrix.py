@@ -53,8 +53,10 @@ def _comparable(pair: Pair, case: Case, answer: Answer) -> Answer:
 
 @each(lambda start: start.classes, "namespace", "classname")
 def test_class(pair: Pair, namespace: str, classname: str) -> None:
-    asked = cases.of_class(pair.reference.broker, namespace, classname, pair.start.sampled)
-    assert compare(pair, asked) > 20
+    asked = cases.of_class(
+        pair.reference.broker, namespace, classname, pair.start.samples(classname)
+    )
+    assert compare(pair, asked) > 15
 
 
 @each(lambda start: cases.superclasses(SCHEMA, start.classes), "namespace", "classname")
@@ -93,7 +95,7 @@ def test_there_is_something_to_compare() -> None:
 
 def _all_cases(broker: Broker, start: Start) -> Iterator[Case]:
     for name in start.classes:
-        yield from cases.of_class(broker, *name, start.sampled)
+        yield from cases.of_class(broker, *name, start.samples(name[1]))
     for name in cases.superclasses(SCHEMA, start.classes):
         yield from cases.of_superclass(*name)
     yield from cases.of_unknown(broker)
