@@ -341,7 +341,22 @@ def _is_elsewhere(case: Case, *, association: bool) -> bool:
 
 NO_PROVIDER = "Provider not found or not loadable"
 
+
+def _has_odd_role(case: Case) -> bool:
+    odd = case.kind == "unknown role" and case.namespace == "root/interop"
+    return odd and case.operation in ASSOCIATIONS
+
+
 OF_SFCB = (
+    Row(
+        "SFCB's own provider of the namespace of registrations, asked besides, knows its roles only",
+        SFCBS,
+        _when(
+            _has_odd_role,
+            1,
+            lambda case: f"Invalid value for {'role' if case.role else 'resultRole'} .",
+        ),
+    ),
     Row(
         "SFCB looks for namespaces itself",
         SFCBS,
