@@ -30,6 +30,8 @@ END_SECONDS = 45.0
 connections (15 s). In 2 to 3 of 100 cases it waits in vain for one of its own processes; so
 what has not ended by then is killed."""
 START_SECONDS = 30.0
+REST_SECONDS = 5.0
+"""How long processes may outlive the main one."""
 POLL_SECONDS = 0.05
 CONNECT_SECONDS = 2.0
 
@@ -128,16 +130,25 @@ def _start_anew(layout: Layout, daemon: Daemon) -> None:
 
 
 def _end(layout: Layout, daemon: Daemon) -> None:
-    processes = _processes(layout.daemon)
-    own = {daemon.pid, *(pid for pid in processes if _parent(pid) == daemon.pid)}
+    """Ends the server with all its processes: a new one refuses to start beside any of them."""
+    own = _family(layout, daemon)
     os.kill(daemon.pid, signal.SIGTERM)
-    try:
+    with suppress(RegistrationError):
         _wait(lambda: daemon.pid not in _processes(layout.daemon), f"{daemon} ends", END_SECONDS)
-    except RegistrationError:
-        for pid in own & _processes(layout.daemon):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        _wait(lambda: not own & _processes(layout.daemon), f"{daemon} ends when killed")
+        _wait(lambda: not own & _processes(layout.daemon), "its processes end", REST_SECONDS)
+    for pid in own & _processes(layout.daemon):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _wait(lambda: not own & _processes(layout.daemon), f"{daemon} ends when killed")
+
+
+def _family(layout: Layout, daemon: Daemon) -> set[int]:
+    """The server's main process and all that it has started."""
+    parents = {pid: _parent(pid) for pid in _processes(layout.daemon)}
+    found = {daemon.pid}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
 
 
 def _appended(path: Path) -> IO[bytes]:
