@@ -51,6 +51,13 @@ def find(home: Path | None) -> Pegasus:
     return Pegasus(tools, tools.home or programs)
 
 
+SERVERS_OWN = (
+    ("PG_RegisteredProfile", "CIM_RegisteredProfile"),
+    ("PG_ElementConformsToProfile", "CIM_ElementConformsToProfile"),
+)
+"""Classes that a starting server puts into namespaces that have their superclasses; they go with these."""
+
+
 class Pegasus:
     """One OpenPegasus, through its tools."""
 
@@ -128,6 +135,7 @@ class Pegasus:
                 continue
             names = [*added.classes.get(namespace, ()), *claimed.get(namespace, ())]
             names = found.present(namespace, names)
+            names += [own for own, above in SERVERS_OWN if own in there.classes and above in names]
             foreign = there.classes - set(names)
             needed = self._needed(found, namespace, names, foreign) if foreign else set()
             leaving[namespace] = [name for name in names if name not in needed]

@@ -14,7 +14,7 @@ from libvirtcim.register.doors import DOORS
 
 BYGONE = ClassDecl(
     "Bygone",
-    "CIM_RegisteredSpecification",
+    "CIM_StorageVolume",
     "A class that only the older version has, from a superclass that nothing else needs.",
     ("KVM",),
     registration=Registration("Virt_Bygone", ("instance",)),
