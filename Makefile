@@ -20,7 +20,7 @@ TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver
 	libvirt-daemon-config-nwfilter sblim-wbemcli openssl
 INSTALL_PACKAGES := python3-pip python3-setuptools python3-wheel python3-venv python3-dev gcc
 # what the plugin and its registration need; a package depends on them
-PLUGIN_PACKAGES := python3-libvirt python3-lxml python3-libconf python3-lark
+PLUGIN_PACKAGES := python3-libvirt python3-lxml python3-libconf python3-lark python3-psutil
 
 # Debian's Python puts what goes to /usr into /usr/local, unless told that a package is being made.
 INSTALL_PREFIX := $(PREFIX)
