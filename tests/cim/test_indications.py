@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import replace
 
@@ -139,7 +140,14 @@ def numbers(queue: IndicationQueue, count: int) -> list[int]:
     return [item.instance["Number"] for item in taken if item is not None]
 
 
-def test_a_full_queue_loses_the_oldest(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_queue_loses_the_oldest(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # heard whatever commands of other tests have set up
+    monkeypatch.setattr(
+        logging.getLogger("libvirtcim.cim.indications"), "handlers", [caplog.handler]
+    )
+    caplog.set_level(logging.INFO, "libvirtcim.cim.indications")
     queue = IndicationQueue(3)
     for number in range(5):
         queue.put(made(number))
