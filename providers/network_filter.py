@@ -23,7 +23,7 @@ from typing import Any, Generic
 
 from libvirtcim.cim.associations import Association, Handler, Target
 from libvirtcim.cim.declare import ClassDecl, Property
-from libvirtcim.cim.errors import NotFound, NotSupported
+from libvirtcim.cim.errors import NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import (
@@ -377,7 +377,7 @@ class _FilterProvider(FamilyProvider[Item], Generic[Item]):
         try:
             with translated("Unable to read the network filter"):
                 return FilterItem(request.prefix, reading, reading.host.filter(name))
-        except (NotFound, NotSupported) as error:  # a driver that knows no filters has none
+        except NotFound as error:
             raise NotFound("No such instance (Name)") from error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Property
-from libvirtcim.cim.errors import Failed, NotFound, NotSupported
+from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import (
@@ -248,7 +248,7 @@ def pool_with_id(prefix: str, reading: HostReading, pool_id: str) -> PoolItem:
     try:
         with translated("Unable to read the pool"):
             return pool_named(prefix, reading, of, tag)
-    except (NotFound, NotSupported) as error:  # a driver that knows no such pools has none
+    except NotFound as error:
         raise missing from error
 
 

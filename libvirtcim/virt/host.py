@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 import libvirt
 
@@ -22,7 +22,7 @@ from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.capabilities import parse as parse_capabilities
 from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.errors import Busy, VirtError
+from libvirtcim.virt.errors import Busy, ObjectNotFound, Unsupported, VirtError
 from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
@@ -43,6 +43,7 @@ from libvirtcim.virt.xmldoc import escape_text
 
 __all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volume"]
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -468,13 +469,20 @@ class Host:
         _type, capacity, allocation = self.connection.call(lambda raw: volume.info())
         return capacity, allocation
 
+    def _named(self, find: Callable[[Any], T]) -> T:
+        """What `find` finds by its name: a driver that knows no such objects has none."""
+        try:
+            return self.connection.call(find)
+        except Unsupported as error:
+            raise ObjectNotFound(error.libvirt_message, error.code) from error
+
     def storage_pools(self) -> list[StoragePool]:
         """All storage pools, those that run first."""
         return self.connection.call(read_storage_pools)
 
     def storage_pool(self, name: str) -> StoragePool:
         """The storage pool of that name; ObjectNotFound if there is none."""
-        return self.connection.call(lambda raw: find_storage_pool(raw, name))
+        return self._named(lambda raw: find_storage_pool(raw, name))
 
     def networks(self) -> list[Network]:
         """All virtual networks, those that run first."""
@@ -482,7 +490,7 @@ class Host:
 
     def network(self, name: str) -> Network:
         """The virtual network of that name; ObjectNotFound if there is none."""
-        return self.connection.call(lambda raw: find_network(raw, name))
+        return self._named(lambda raw: find_network(raw, name))
 
     def capabilities(self) -> Capabilities:
         """What the hypervisor can run; read once per connection made."""
@@ -500,7 +508,7 @@ class Host:
 
     def filter(self, name: str) -> Filter:
         """The network filter of that name; ObjectNotFound if there is none."""
-        return self.connection.call(lambda raw: find_filter(raw, name))
+        return self._named(lambda raw: find_filter(raw, name))
 
     def versions(self) -> Versions:
         """What runs the guests, and the library that drives it."""

@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-import libvirt
 from lxml import etree
 
+from libvirtcim.virt.handles import listed, readable
 from libvirtcim.virt.xmlplace import Path, insert, remove
 from libvirtcim.virt.xmltree import Attr, Children, IntAttr, Property, Text, Values, XmlObject
-
-_log = logging.getLogger(__name__)
 
 Match = tuple[str, tuple[tuple[str, str], ...]]
 """Protocol (name of the element) and its attributes."""
@@ -86,21 +83,7 @@ def read_filters(raw: Any) -> list[Filter]:
 
     One that can't be read is left out.
     """
-    try:
-        handles = raw.listAllNWFilters(0)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-            return []
-        raise
-    found = []
-    for handle in handles:
-        try:
-            found.append(_read(handle))
-        except libvirt.libvirtError as error:
-            if not raw.isAlive():
-                raise
-            _log.info("network filter %s left out: %s", handle.name(), error)
-    return found
+    return readable(raw, listed(raw.listAllNWFilters), _read, "network filter")
 
 
 def find_filter(raw: Any, name: str) -> Filter:

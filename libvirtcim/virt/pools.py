@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import libvirt
 
+from libvirtcim.virt.handles import listed, readable
 from libvirtcim.virt.xmltree import Attr, Size, Text, Values, XmlObject, computed
-
-_log = logging.getLogger(__name__)
 
 
 class StoragePoolDefinition(XmlObject):
@@ -118,34 +116,24 @@ def _read(
     autostart_flag: int,
 ) -> list[Managed[DefinitionT]]:
     """Reads all of one kind; one that vanishes meanwhile is left out."""
-    try:
-        handles = list(list_all(0))
-        active = {handle.UUIDString() for handle in list_all(active_flag)}
-        autostart = {handle.UUIDString() for handle in list_all(autostart_flag)}
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
-            return []
-        raise
+    handles = listed(list_all)
+    active = {handle.UUIDString() for handle in listed(list_all, active_flag)}
+    autostart = {handle.UUIDString() for handle in listed(list_all, autostart_flag)}
     handles.sort(key=lambda handle: handle.UUIDString() not in active)
-    found = []
-    for handle in handles:
+
+    def read(handle: Any) -> Managed[DefinitionT]:
         uuid = handle.UUIDString()
-        try:
-            view = kind.view(handle.XMLDesc(0))
-        except libvirt.libvirtError as error:
-            if not raw.isAlive():
-                raise
-            _log.info("%s %s left out: %s", kind.TAG, handle.name(), error)
-            continue
-        found.append(Managed(handle.name(), uuid, uuid in active, uuid in autostart, view))
-    return found
+        return _managed(handle, kind, uuid in active, uuid in autostart)
+
+    return readable(raw, handles, read, kind.TAG)
 
 
 def _one(handle: Any, kind: type[DefinitionT]) -> Managed[DefinitionT]:
-    return Managed(
-        handle.name(),
-        handle.UUIDString(),
-        bool(handle.isActive()),
-        bool(handle.autostart()),
-        kind.view(handle.XMLDesc(0)),
-    )
+    return _managed(handle, kind, bool(handle.isActive()), bool(handle.autostart()))
+
+
+def _managed(
+    handle: Any, kind: type[DefinitionT], active: bool, autostart: bool
+) -> Managed[DefinitionT]:
+    view = kind.view(handle.XMLDesc(0))
+    return Managed(handle.name(), handle.UUIDString(), active, autostart, view)

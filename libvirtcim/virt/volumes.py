@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import libvirt
 
+from libvirtcim.virt.handles import readable
 from libvirtcim.virt.xmldoc import parse_root
-
-_log = logging.getLogger(__name__)
 
 # In pools of these types libvirt uses the path as the volume's key, which is part of the handle; of
 # other volumes the path has to be asked for.
@@ -56,17 +54,9 @@ class Volume:
 def read_volumes(raw: Any, read: InfoReader) -> Mapping[str, Volume]:
     """The volumes of all active pools by path; what can't be read is left out."""
     volumes: dict[str, Volume] = {}
-    for pool in raw.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        try:
-            name = pool.name()
-            by_key = parse_root(pool.XMLDesc(0)).get("type") in _KEY_IS_PATH
-            listed = pool.listAllVolumes(0)
-        except libvirt.libvirtError as exc:
-            if not raw.isAlive():
-                raise
-            _log.info("storage pool %s left out: %s", pool.name(), exc)
-            continue
-        for volume in listed:
+    pools = raw.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+    for name, by_key, found in readable(raw, pools, _contents, "storage pool"):
+        for volume in found:
             try:
                 path = volume.key() if by_key else volume.path()
             except libvirt.libvirtError:
@@ -76,3 +66,9 @@ def read_volumes(raw: Any, read: InfoReader) -> Mapping[str, Volume]:
             # The first pool that holds a path wins, as in libvirt's own look-up.
             volumes.setdefault(path, Volume(name, volume, path, read))
     return volumes
+
+
+def _contents(pool: Any) -> tuple[str, bool, list[Any]]:
+    """Name of a pool, whether its volumes' keys are their paths, and the volumes."""
+    by_key = parse_root(pool.XMLDesc(0)).get("type") in _KEY_IS_PATH
+    return pool.name(), by_key, pool.listAllVolumes(0)
