@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"SKIPPED: scenario {name}: {found}\n", flush=True)
             continue
         reports[name] = found
-        print("\n\n".join(found.tables), end="\n\n", flush=True)
+        print("\n\n".join([*found.tables, aims.table(found.verdicts)]), end="\n\n", flush=True)
     if options.json:
         content = [
             {

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from tabulate import tabulate
 
 from bench.scenario import COMPUTER_SYSTEM, Enumeration, Result
 
@@ -22,6 +25,12 @@ class Verdict:
     met: bool
     measured: str
     worst: str = ""
+
+
+def table(found: Iterable[Verdict]) -> str:
+    """Verdicts for people."""
+    rows = [["met" if v.met else "MISSED", v.aim, v.measured, v.worst] for v in found]
+    return tabulate(rows, ["AIM", "", "MEASURED", "WORST OF ALL"], tablefmt="plain")
 
 
 def verdicts(result: Result) -> list[Verdict]:

@@ -188,8 +188,6 @@ def tables(result: Result) -> Iterator[str]:
     heads += [f"COLD {SIZES[-1]} ms", f"CALLS {SIZES[0]}", f"CALLS {SIZES[-1]}", "GROWTH"]
     align = ["left"] + ["right"] * (len(heads) - 2) + ["left"]
     yield tabulate(rows, heads, tablefmt="plain", disable_numparse=True, colalign=align)
-    judged = [["met" if v.met else "MISSED", v.aim, v.measured, v.worst] for v in verdicts(result)]
-    yield tabulate(judged, ["AIM", "", "MEASURED", "WORST OF ALL"], tablefmt="plain")
 
 
 def verdicts(result: Result) -> list[Verdict]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from tabulate import tabulate
 
-from bench import aims
 from bench.scenario import Result
 
 _TITLES = {
@@ -56,10 +55,6 @@ def tables(result: Result) -> Iterator[str]:
         f"start: listening after {result.listening:.2f} s, first answer after {result.start:.2f} s, "
         f"of which libvirt's open {_ms(floor['open'])} ms"
     )
-    verdicts = [
-        ["met" if v.met else "MISSED", v.aim, v.measured, v.worst] for v in aims.verdicts(result)
-    ]
-    yield tabulate(verdicts, ["AIM", "", "MEASURED", "WORST OF ALL"], tablefmt="plain")
 
 
 def _align(left: int, right: int) -> list[str]:

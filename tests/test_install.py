@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from libvirtcim.cmpi import build
+from tests.needs import skip_without_plugin
 
 ROOT = Path(__file__).parent.parent
 PYTHON = "/usr/bin/python3"
@@ -93,9 +93,7 @@ def test_removing_leaves_what_others_put_there(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of this tree, with what is compiled of the plugin already."""
-    lacking = build.missing()
-    if lacking is not None:
-        pytest.skip(f"the CMPI plugin can't be built here: {lacking}")
+    skip_without_plugin()
     for tool in ("make", PYTHON):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")

@@ -34,10 +34,6 @@ def tables(result: Result) -> Iterator[str]:
     )
     for reason in result.skipped:
         yield f"SKIPPED: {reason}"
-    verdicts_ = [
-        ["met" if v.met else "MISSED", v.aim, v.measured, v.worst] for v in verdicts(result)
-    ]
-    yield tabulate(verdicts_, ["AIM", "", "MEASURED", "WORST OF ALL"], tablefmt="plain")
 
 
 def verdicts(result: Result) -> list[Verdict]:

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from tests.cimom.installed import Installation
 from tests.cimom.ports import free_port
 from tests.hypervisor import wait_until
 
@@ -40,30 +41,15 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
-def installation() -> Path | None:
-    """The installation that is used; None: there is none."""
-    named = os.environ.get(HOME)
-    if named:
-        return Path(named)
-    found = shutil.which("cimserver")
-    return Path(found).resolve().parent.parent if found else None
-
-
-def missing() -> str | None:
-    """Why no server can run here, in words; None: one can."""
-    home = installation()
-    if home is None:
-        return f"OpenPegasus is not there: no cimserver on PATH, and {HOME} is not set"
-    for part in ("bin/cimserver", "bin/cimmof", "bin/wbemexec", "lib", "repository"):
-        if not (home / part).exists():
-            return f"{home} is no OpenPegasus installation: it has no {part} (set {HOME})"
-    if os.geteuid() != 0:
-        return "private OpenPegasus servers need root (a mount namespace each)"
-    for tool in ("unshare", "nsenter", "setpriv"):
-        if shutil.which(tool) is None:
-            return f"private OpenPegasus servers need {tool} (Debian: util-linux)"
-    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
-    return f"no namespaces of its own: {tried.stderr.strip()}" if tried.returncode else None
+_INSTALLATION = Installation(
+    "OpenPegasus",
+    "cimserver",
+    HOME,
+    ("bin/cimserver", "bin/cimmof", "bin/wbemexec", "lib", "repository"),
+    "a mount namespace",
+    _UNSHARE,
+)
+installation, missing = _INSTALLATION.find, _INSTALLATION.missing
 
 
 class Pegasus:

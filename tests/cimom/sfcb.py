@@ -19,6 +19,7 @@ from types import TracebackType
 
 import pywbem
 
+from tests.cimom.installed import Installation
 from tests.cimom.ports import free_port
 from tests.hypervisor import wait_until
 
@@ -35,30 +36,15 @@ _NAMESPACES = {"ipc": "ipc", "mount": "mnt", "pid": "pid_for_children"}
 """Option of nsenter → file of `/proc/<unshare>/ns`."""
 
 
-def installation() -> Path | None:
-    """The installation that is used; None: there is none."""
-    named = os.environ.get(PREFIX)
-    if named:
-        return Path(named)
-    found = shutil.which("sfcbd")
-    return Path(found).resolve().parent.parent if found else None
-
-
-def missing() -> str | None:
-    """Why no server can run here, in words; None: one can."""
-    prefix = installation()
-    if prefix is None:
-        return f"SFCB is not there: no sfcbd on PATH, and {PREFIX} is not set"
-    for part in ("sbin/sfcbd", "bin/sfcbrepos", "bin/sfcbmof", "share/sfcb/CIM/CIM_Schema.mof"):
-        if not (prefix / part).exists():
-            return f"{prefix} is no SFCB installation: it has no {part} (set {PREFIX})"
-    if os.geteuid() != 0:
-        return "private SFCB servers need root (process and IPC namespaces each)"
-    for tool in ("unshare", "nsenter", "setpriv"):
-        if shutil.which(tool) is None:
-            return f"private SFCB servers need {tool} (Debian: util-linux)"
-    tried = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True)
-    return f"no namespaces of its own: {tried.stderr.strip()}" if tried.returncode else None
+_INSTALLATION = Installation(
+    "SFCB",
+    "sfcbd",
+    PREFIX,
+    ("sbin/sfcbd", "bin/sfcbrepos", "bin/sfcbmof", "share/sfcb/CIM/CIM_Schema.mof"),
+    "process and IPC namespaces",
+    _UNSHARE,
+)
+installation, missing = _INSTALLATION.find, _INSTALLATION.missing
 
 
 class Sfcb:

@@ -21,6 +21,7 @@ from tests.cimom.test_pegasus_registration import SAMPLE_GUESTS, guests, libvirt
 from tests.cmpi.conftest import Plugin
 from tests.cmpi.parts import make_environment
 from tests.hypervisor import wait_until
+from tests.needs import skip_where
 
 pytestmark = pytest.mark.cimom
 
@@ -47,9 +48,7 @@ Started = Callable[[Path], Pegasus]
 @pytest.fixture
 def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Started]:
     """Starts the server with a plugin registered; parameter False: providers in the server."""
-    lacking = pegasus.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(pegasus.missing())
     with Pegasus(tmp_path, out_of_process=getattr(request, "param", True)) as server:
 
         def make(library: Path) -> Pegasus:

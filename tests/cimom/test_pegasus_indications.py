@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import pywbem
 
-from libvirtcim import demo
 from libvirtcim.cmpi import build
 from tests.cimom import pegasus
+from tests.cimom.command import ticking
 from tests.cimom.listener import QUERY, Listener
 from tests.cimom.pegasus import Pegasus
-from tests.cmpi.parts import ROOT, make_environment
-from tests.ticking import PATH_CODE
+from tests.needs import skip_where, skip_without_plugin
 
 pytestmark = pytest.mark.cimom
 
@@ -31,9 +30,7 @@ Registering = Callable[..., str]
 @pytest.fixture(params=["agent", "in process"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pegasus]:
     """A server that runs."""
-    lacking = pegasus.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(pegasus.missing())
     with Pegasus(tmp_path, out_of_process=request.param == "agent") as made:
         # pywbem's listener closes a connection now and then; the usual is to wait 30 s then
         made.configure(minIndicationDeliveryRetryInterval="1")
@@ -44,21 +41,13 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pegasus]:
 @pytest.fixture
 def command(server: Pegasus, tmp_path: Path) -> Registering:
     """Runs the command with a libvirtcim that ticks."""
-    lacking = build.missing()
-    if lacking is not None:
-        pytest.skip(f"the CMPI plugin can't be built here: {lacking}")
-    slowly = "import os; os.environ['LIBVIRTCIM_TICK_SECONDS'] = '0.3'"
-    python = make_environment(tmp_path / "environment", f"{PATH_CODE}\n{slowly}")
-    config = tmp_path / "libvirtcim.toml"
-    config.write_text(f'[connections]\nKVM = "{demo.sample_uri()}"\n')
-    library = tmp_path / build.OUTPUT.name
-    build.build(library, python=python, config=str(config), objects=ROOT / "build" / "cmpi")
-    run = "from libvirtcim.cli import main; raise SystemExit(main())"
+    skip_without_plugin()
+    command, library = ticking(tmp_path, 0.3)
 
     def make(verb: str, *options: str) -> str:
         if verb == "register":
             options = (*options, "--plugin", str(library))
-        return server.run(python, "-c", run, verb, "pegasus", *options).stdout
+        return server.run(*command, verb, "pegasus", *options).stdout
 
     return make
 

@@ -17,11 +17,12 @@ import pywbem
 
 from libvirtcim import __version__ as libvirtcim_version
 from tests.cimom import older_pegasus, pegasus
+from tests.cimom.command import LIBVIRTCIM
 from tests.cimom.pegasus import Pegasus
+from tests.needs import skip_where
 
 pytestmark = pytest.mark.cimom
 
-LIBVIRTCIM = (sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())")
 INTEROP = "root/interop"
 REGISTRATIONS = ("PG_ProviderModule", "PG_Provider", "PG_ProviderCapabilities")
 FOREIGN_MODULE = """
@@ -41,9 +42,7 @@ instance of PG_ProviderCapabilities {
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Pegasus]:
     """An OpenPegasus that runs."""
-    lacking = pegasus.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(pegasus.missing())
     with Pegasus(tmp_path) as made:
         made.start()
         yield made

@@ -20,6 +20,7 @@ from tests.cimom.test_sfcb_registration import SAMPLE_GUESTS, libvirtcim
 from tests.cmpi.conftest import Plugin
 from tests.cmpi.parts import make_environment
 from tests.hypervisor import wait_until
+from tests.needs import skip_where
 
 pytestmark = [pytest.mark.cimom, pytest.mark.xdist_group("sfcb")]
 
@@ -45,9 +46,7 @@ libvirt.virConnect.listAllDomains = held
 @pytest.fixture
 def server(tmp_path: Path, sample_plugin: Path) -> Iterator[Sfcb]:
     """An SFCB that runs, with a plugin of its own that may be replaced."""
-    lacking = sfcb.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(sfcb.missing())
     with Sfcb(tmp_path) as made:
         library = made.library_directory / "liblibvirtcim.so"
         shutil.copy(sample_plugin, library)

@@ -13,17 +13,16 @@ from pathlib import Path
 import pytest
 import pywbem
 
-from libvirtcim import demo
 from libvirtcim.cmpi import build
 from tests.cimom import sfcb
+from tests.cimom.command import ticking
 from tests.cimom.listener import QUERY, Listener
 from tests.cimom.sfcb import Sfcb
-from tests.cmpi.parts import ROOT, make_environment
-from tests.ticking import PATH_CODE
+from tests.needs import skip_where, skip_without_plugin
 
 pytestmark = [pytest.mark.cimom, pytest.mark.xdist_group("sfcb")]
 
-SLOWER = "\nimport os\nos.environ['LIBVIRTCIM_TICK_SECONDS'] = '0.25'"
+TICK_SECONDS = 0.25
 """SFCB holds each delivery's place for 5 s, and has 30."""
 
 Registering = Callable[..., str]
@@ -32,9 +31,7 @@ Registering = Callable[..., str]
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Sfcb]:
     """An SFCB that doesn't run yet."""
-    lacking = sfcb.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(sfcb.missing())
     with Sfcb(tmp_path) as made:
         yield made
 
@@ -42,20 +39,13 @@ def server(tmp_path: Path) -> Iterator[Sfcb]:
 @pytest.fixture
 def command(server: Sfcb, tmp_path: Path) -> Registering:
     """Runs the command with a libvirtcim that ticks."""
-    lacking = build.missing()
-    if lacking is not None:
-        pytest.skip(f"the CMPI plugin can't be built here: {lacking}")
-    python = make_environment(tmp_path / "environment", PATH_CODE + SLOWER)
-    config = tmp_path / "libvirtcim.toml"
-    config.write_text(f'[connections]\nKVM = "{demo.sample_uri()}"\n')
-    library = tmp_path / build.OUTPUT.name
-    build.build(library, python=python, config=str(config), objects=ROOT / "build" / "cmpi")
-    run = "from libvirtcim.cli import main; raise SystemExit(main())"
+    skip_without_plugin()
+    command, library = ticking(tmp_path, TICK_SECONDS)
 
     def make(verb: str) -> str:
         plugin = ("--plugin", library) if verb == "register" else ()
         places = ("--prefix", server.prefix, "--config", server.config)
-        return server.run(python, "-c", run, verb, "sfcb", *places, *plugin).stdout
+        return server.run(*command, verb, "sfcb", *places, *plugin).stdout
 
     return make
 

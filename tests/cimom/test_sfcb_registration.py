@@ -18,11 +18,12 @@ import pywbem
 
 from libvirtcim.register import schema
 from tests.cimom import older_sfcb, sfcb
+from tests.cimom.command import LIBVIRTCIM
 from tests.cimom.sfcb import Sfcb
+from tests.needs import skip_where
 
 pytestmark = [pytest.mark.cimom, pytest.mark.xdist_group("sfcb")]
 
-LIBVIRTCIM = (sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())")
 SAMPLE_GUESTS = {"web1", "db1", "build server"}
 PREDECESSOR = """\
 [KVM_ComputerSystem]
@@ -37,9 +38,7 @@ PREDECESSOR = """\
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Sfcb]:
     """An SFCB that doesn't run yet."""
-    lacking = sfcb.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(sfcb.missing())
     with Sfcb(tmp_path) as made:
         yield made
 
@@ -219,9 +218,7 @@ def test_classes_that_others_staged_are_in_the_way(server: Sfcb, sample_plugin: 
 
 def test_only_missing_superclasses_are_added(tmp_path: Path, sample_plugin: Path) -> None:
     """With a schema that lacks some, of which one derives from another, and a qualifier."""
-    lacking = sfcb.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(sfcb.missing())
     gone = {"CIM_DisplayController", "CIM_PCVideoController", "CIM_VirtualSystemSettingData"}
     with Sfcb(tmp_path, schema=older_schema(tmp_path / "schema", gone)) as server:
         before = contents(server)

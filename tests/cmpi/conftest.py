@@ -19,15 +19,14 @@ from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Hosts
 from tests.cmpi.driver import Host
 from tests.cmpi.parts import ROOT, SANITIZERS, compile_host, make_environment
+from tests.needs import skip_without_plugin
 
 Plugin = Callable[..., Path]
 Start = Callable[..., Host]
 
 
 def _maker(factory: pytest.TempPathFactory, objects: Path, flags: Sequence[str] = ()) -> Plugin:
-    lacking = build.missing()
-    if lacking is not None:
-        pytest.skip(f"the CMPI plugin can't be built here: {lacking}")
+    skip_without_plugin()
 
     def make(config: str, python: str = sys.executable) -> Path:
         output = factory.mktemp("plugin") / build.OUTPUT.name

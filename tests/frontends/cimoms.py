@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.cimom import pegasus, sfcb
+from tests.cimom.command import LIBVIRTCIM
 from tests.cimom.pegasus import Pegasus
 from tests.cimom.sfcb import Sfcb
 from tests.frontends import bindings
+from tests.needs import skip_where
 
-REGISTER = (
-    sys.executable, "-c", "from libvirtcim.cli import main; raise SystemExit(main())", "register",
-)  # fmt: skip
+REGISTER = (*LIBVIRTCIM, "register")
 SFCB_SETTINGS = {
     "httpProcs": "100",
     "keepaliveTimeout": "60",
@@ -46,11 +45,9 @@ class Hosting:
     @contextmanager
     def running(self, request: pytest.FixtureRequest, config: Path) -> Iterator[Pegasus | Sfcb]:
         """The server, with a configuration served in it; skips where it can't be had."""
-        lacking = {"pegasus": pegasus, "sfcb": sfcb}[self.cimom].missing()
-        if lacking is None and self.via == BINDINGS:
-            lacking = bindings.missing()
-        if lacking is not None:
-            pytest.skip(lacking)
+        skip_where({"pegasus": pegasus, "sfcb": sfcb}[self.cimom].missing())
+        if self.via == BINDINGS:
+            skip_where(bindings.missing())
         # a short name, since sockets lie in it
         with (
             self._library(request, config) as library,

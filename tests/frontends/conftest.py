@@ -37,6 +37,7 @@ from tests.frontends.differences import (
     SFCB_BINDINGS,
 )
 from tests.frontends.fronts import BrokerFront, CmpiFront, Front, WireFront
+from tests.needs import skip_where
 
 __all__ = [
     "checked_plugin",
@@ -119,9 +120,7 @@ def _cmpi_host(request: pytest.FixtureRequest) -> Iterator[Front]:
 
 @contextmanager
 def _bindings_host(request: pytest.FixtureRequest) -> Iterator[Front]:
-    lacking = bindings.missing()
-    if lacking is not None:
-        pytest.skip(lacking)
+    skip_where(bindings.missing())
     program, make, config = map(
         request.getfixturevalue, ("host_program", "environment", "sample_config")
     )
