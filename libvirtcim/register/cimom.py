@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from libvirtcim import __version__
 from libvirtcim.cim.declare import ClassDecl
@@ -38,6 +38,13 @@ class Offer:
         for text in (self.version, *texts):
             digest.update(text.encode() + b"\0")
         return digest.hexdigest()
+
+
+Offered: TypeAlias = Callable[[str | None, str | None], Offer | None]
+"""Door and library of a registration (None: unknown) → what would be registered in its place now.
+
+None where its library is not there.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +84,8 @@ class Cimom(Protocol):
         Raises RegistrationError where one is going on.
         """
 
-    def status(self, offer: Offer | None) -> Status:
-        """How things stand; `offer`: what would be registered now, where that is known."""
+    def status(self, offered: Offered) -> Status:
+        """How things stand, compared with what is offered."""
 
     def register(self, offer: Offer) -> Plan:
         """The steps to the state in which exactly the offer is registered.

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,11 +94,8 @@ def unregister(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace, declarations: Sequence[ClassDecl]) -> int:
     """The command `status`; returns its exit status: 0 where all is registered and current."""
 
-    def look(cimom: Cimom) -> Status:
-        here = cimom.status(None)
-        return here if here.door is None else cimom.status(_offer(declarations, here))
-
-    found = _with_each(options, look)
+    offered = partial(_offer, declarations)
+    found = _with_each(options, lambda cimom: cimom.status(offered))
     if options.json:
         print(json.dumps([s.as_json() for s in found], indent=2))
     else:
@@ -105,13 +103,15 @@ def status(options: argparse.Namespace, declarations: Sequence[ClassDecl]) -> in
     return 0 if all(s.registered and s.current and not s.problems for s in found) else 1
 
 
-def _offer(declarations: Sequence[ClassDecl], found: Status) -> Offer | None:
-    """What `register` would register now; None where its library is not there."""
-    door = DOORS.get(found.door or "")
+def _offer(
+    declarations: Sequence[ClassDecl], named: str | None, library: str | None
+) -> Offer | None:
+    """What `register` would register now through a door; None where its library is not there."""
+    door = DOORS.get(named or "")
     if door is None:
         return None
     try:
-        return Offer(declarations, door, door.find(Path(found.library) if found.library else None))
+        return Offer(declarations, door, door.find(Path(library) if library else None))
     except RegistrationError:
         return None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from libvirtcim import composition
 from libvirtcim.register import record, schema
-from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.cimom import Offer, Offered, Status
 from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.pegasus_found import MODULE, PACKAGED_RECORD, Added, Found, look
 from libvirtcim.register.pegasus_tools import CLASS_HAS_CHILDREN, RequestRefused, Tools
@@ -77,19 +77,21 @@ class Pegasus:
         with record.locked(self._directory), self._tools.reachable():
             yield
 
-    def status(self, offer: Offer | None) -> Status:
+    def status(self, offered: Offered) -> Status:
         """How things stand; a server that doesn't run is started for the time of the look."""
         running = self._tools.running()
         with self._tools.reachable():
             found = look(self._tools, composition.declarations())
+        library = found.added.library if found.added else None
+        offer = offered(found.door, library) if found.registered else None
         return Status(
             self.title,
             running,
             found.registered,
             found.version,
-            is_current(found, offer) if found.registered and offer is not None else None,
+            None if offer is None else is_current(found, offer),
             found.door,
-            found.added.library if found.added else None,
+            library,
             tuple(found.problems()),
         )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from libvirtcim.cim import mof, registration
 from libvirtcim.register import record, schema, sfcb_daemon, sfcb_layout
-from libvirtcim.register.cimom import Offer, Status
+from libvirtcim.register.cimom import Offer, Offered, Status
 from libvirtcim.register.doors import place_of_link
 from libvirtcim.register.plan import Plan, RegistrationError, Step
 from libvirtcim.register.sfcb_layout import Layout, Stanza, read, stanzas
@@ -104,12 +104,12 @@ class Sfcb:
         """Keeps other registrations with this SFCB out."""
         return record.locked(self._layout.staging)
 
-    def status(self, offer: Offer | None) -> Status:
-        """How things stand."""
+    def status(self, offered: Offered) -> Status:
+        """How things stand, compared with what is offered."""
         added = self._added() or Added()
         served = _ours(self._served())
         current = None
-        if offer is not None and served:
+        if served and (offer := offered(added.door, added.library)) is not None:
             current = added.fingerprint == offer.fingerprint(self._wanted(offer).texts())
         return Status(
             self.title,

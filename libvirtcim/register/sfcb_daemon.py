@@ -131,10 +131,16 @@ def _start_anew(layout: Layout, daemon: Daemon) -> None:
 
 def _end(layout: Layout, daemon: Daemon) -> None:
     """Ends the server with all its processes: a new one refuses to start beside any of them."""
-    own = _family(layout, daemon)
+    own = {daemon.pid}
+
+    def ended() -> bool:
+        own.update(_family(layout, daemon))  # it may start more until it ends
+        return daemon.pid not in _processes(layout.daemon)
+
+    ended()
     os.kill(daemon.pid, signal.SIGTERM)
     with suppress(RegistrationError):
-        _wait(lambda: daemon.pid not in _processes(layout.daemon), f"{daemon} ends", END_SECONDS)
+        _wait(ended, f"{daemon} ends", END_SECONDS)
         _wait(lambda: not own & _processes(layout.daemon), "its processes end", REST_SECONDS)
     for pid in own & _processes(layout.daemon):
         with suppress(ProcessLookupError):

@@ -38,6 +38,11 @@ class Hosting:
     out_of_process: bool = True
 
     @property
+    def group(self) -> str:
+        """Tests of one group run one after the other: SFCB's tools share a file in /tmp."""
+        return "sfcb" if self.cimom == "sfcb" else f"{self.cimom} {self.via} {self.out_of_process}"
+
+    @property
     def pulls(self) -> bool:
         """Whether it has operations that fetch an answer in parts."""
         return self.cimom == "pegasus"

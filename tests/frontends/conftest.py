@@ -186,7 +186,8 @@ def each(
     """Runs a test with every front end, for each tuple of arguments that it has."""
     parameters = []
     for name, start in STARTS.items():
-        marks = [pytest.mark.xdist_group(name), *([pytest.mark.cimom] if start.is_cimom else [])]
+        group = pytest.mark.xdist_group(HOSTINGS[name].group if start.is_cimom else name)
+        marks = [group, *([pytest.mark.cimom] if start.is_cimom else [])]
         parameters += [pytest.param(name, *values, marks=marks) for values in arguments(start)]
     return pytest.mark.parametrize(("pair", *names), parameters, indirect=["pair"], scope="module")
 

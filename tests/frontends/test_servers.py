@@ -88,7 +88,10 @@ def box() -> Iterator[PrivateLibvirtd]:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in HOSTINGS],
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(hosting.group))
+        for name, hosting in HOSTINGS.items()
+    ],
 )
 def served(
     request: pytest.FixtureRequest, box: PrivateLibvirtd, tmp_path_factory: pytest.TempPathFactory

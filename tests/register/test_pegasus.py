@@ -178,7 +178,7 @@ def test_what_is_added_is_removed(tools: InMemory, tmp_path: Path) -> None:
     assert served and served <= ours <= set().union(*tools.superclasses.values())
     assert (tmp_path / "lib/liblibvirtcim.so").resolve() == tmp_path / "build/liblibvirtcim.so"
     assert backend.register(offer(tmp_path)).steps == ()
-    assert backend.status(offer(tmp_path)).current
+    assert backend.status(lambda _door, _library: offer(tmp_path)).current
     carry_out(backend.unregister())
     assert tools.state() == before
     assert [path.name for path in tmp_path.iterdir() if path.name != "build"] == ["lib"]
