@@ -105,10 +105,19 @@ class InstanceProvider(Generic[Item]):
 
 _Compute: TypeAlias = Callable[[Any], Value]
 _Named: TypeAlias = tuple[str, _Compute]
-_Choice: TypeAlias = tuple[
-    dict[str, Value], tuple[str, ...], tuple[_Compute, ...], tuple[_Named, ...]
-]
-"""Of a property list: defaults; names and columns of properties without; columns that go before one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What a property list leaves of a layout."""
+
+    defaults: dict[str, Value]
+    plain: tuple[_Named, ...]
+    """Columns of properties without default."""
+    over_defaults: tuple[_Named, ...]
+    """Columns whose value goes before a default, unless it is None."""
+    computed_keys: tuple[str, ...] | None
+    """The keys where all of them are among the properties; None: not all are."""
 
 
 class Layout:
@@ -148,35 +157,39 @@ class Layout:
 
     def row(self, item: Any, namespace: str, wanted: frozenset[str] | None = None) -> Instance:
         """The item's instance with its path; only `wanted` properties (None: all) are computed."""
-        constants, names, computes, over_constants = self._choice(wanted)
-        values = dict(zip(names, [compute(item) for compute in computes], strict=True))
-        if constants:
-            values.update(constants)
-        for name, compute in over_constants:
+        choice = self._choice(wanted)
+        values = {name: compute(item) for name, compute in choice.plain}
+        if choice.defaults:
+            values.update(choice.defaults)
+        for name, compute in choice.over_defaults:
             value = compute(item)
             if value is not None:
                 values[name] = value
-        keys = [
-            (name, values[name] if name in values else compute(item)) for name, compute in self.keys
-        ]
-        return Instance(
-            self.cls, InstancePath(self.cls.name, tuple(keys), namespace), values, wanted
-        )
+        if choice.computed_keys is None:
+            path = self.path(item, namespace)
+        else:
+            keys = tuple([(name, values[name]) for name in choice.computed_keys])
+            path = InstancePath(self.cls.name, keys, namespace)
+        return Instance(self.cls, path, values, wanted)
 
     def _choice(self, wanted: frozenset[str] | None) -> _Choice:
         found = self._chosen.get(wanted)
         if found is None:
-            columns = [c for c in self._columns if wanted is None or c[0] in wanted]
-            plain = [c for c in columns if c[0] not in self._constants]
-            found = (
-                {n: v for n, v in self._constants.items() if wanted is None or n in wanted},
-                tuple(name for name, _compute in plain),
-                tuple(compute for _name, compute in plain),
-                tuple(c for c in columns if c[0] in self._constants),
-            )
+            found = self._choose(wanted)
             if len(self._chosen) < MAX_LAYOUT_CHOICES:
                 self._chosen[wanted] = found
         return found
+
+    def _choose(self, wanted: frozenset[str] | None) -> _Choice:
+        columns = [c for c in self._columns if wanted is None or c[0] in wanted]
+        defaults = {n: v for n, v in self._constants.items() if wanted is None or n in wanted}
+        keys = tuple(name for name, _compute in self.keys)
+        return _Choice(
+            defaults,
+            tuple(c for c in columns if c[0] not in defaults),
+            tuple(c for c in columns if c[0] in defaults),
+            keys if defaults.keys() | dict(columns).keys() >= set(keys) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,35 +71,35 @@ cdef extern from "cmpi.h":
         CMPIStatus (*release)(CMPIString*)
         char* (*getCharPtr)(const CMPIString*, CMPIStatus*)
     ctypedef struct CMPIArrayFT:
-        CMPIStatus (*release)(CMPIArray*)
+        CMPIStatus (*release)(CMPIArray*) noexcept nogil
         CMPICount (*getSize)(const CMPIArray*, CMPIStatus*)
         CMPIData (*getElementAt)(const CMPIArray*, CMPICount, CMPIStatus*)
-        CMPIStatus (*setElementAt)(CMPIArray*, CMPICount, const CMPIValue*, CMPIType)
+        CMPIStatus (*setElementAt)(CMPIArray*, CMPICount, const CMPIValue*, CMPIType) noexcept nogil
     ctypedef struct CMPIDateTimeFT:
-        CMPIStatus (*release)(CMPIDateTime*)
+        CMPIStatus (*release)(CMPIDateTime*) noexcept nogil
         CMPIString* (*getStringFormat)(const CMPIDateTime*, CMPIStatus*)
     ctypedef struct CMPIObjectPathFT:
-        CMPIStatus (*release)(CMPIObjectPath*)
+        CMPIStatus (*release)(CMPIObjectPath*) noexcept nogil
         CMPIString* (*getNameSpace)(const CMPIObjectPath*, CMPIStatus*)
         CMPIString* (*getClassName)(const CMPIObjectPath*, CMPIStatus*)
-        CMPIStatus (*addKey)(CMPIObjectPath*, const char*, const CMPIValue*, CMPIType)
+        CMPIStatus (*addKey)(CMPIObjectPath*, const char*, const CMPIValue*, CMPIType) noexcept nogil
         CMPIData (*getKeyAt)(const CMPIObjectPath*, CMPICount, CMPIString**, CMPIStatus*)
         CMPICount (*getKeyCount)(const CMPIObjectPath*, CMPIStatus*)
     ctypedef struct CMPIInstanceFT:
-        CMPIStatus (*release)(CMPIInstance*)
+        CMPIStatus (*release)(CMPIInstance*) noexcept nogil
         CMPIData (*getPropertyAt)(const CMPIInstance*, CMPICount, CMPIString**, CMPIStatus*)
         CMPICount (*getPropertyCount)(const CMPIInstance*, CMPIStatus*)
-        CMPIStatus (*setProperty)(CMPIInstance*, const char*, const CMPIValue*, CMPIType)
+        CMPIStatus (*setProperty)(CMPIInstance*, const char*, const CMPIValue*, CMPIType) noexcept nogil
         CMPIObjectPath* (*getObjectPath)(const CMPIInstance*, CMPIStatus*)
-        CMPIStatus (*setPropertyFilter)(CMPIInstance*, const char**, const char**)
+        CMPIStatus (*setPropertyFilter)(CMPIInstance*, const char**, const char**) noexcept nogil
     ctypedef struct CMPIArgsFT:
-        CMPIStatus (*addArg)(CMPIArgs*, const char*, const CMPIValue*, CMPIType)
+        CMPIStatus (*addArg)(CMPIArgs*, const char*, const CMPIValue*, CMPIType) noexcept nogil
         CMPIData (*getArgAt)(const CMPIArgs*, CMPICount, CMPIString**, CMPIStatus*)
         CMPICount (*getArgCount)(const CMPIArgs*, CMPIStatus*)
     ctypedef struct CMPIContextFT:
         CMPIData (*getEntry)(const CMPIContext*, const char*, CMPIStatus*)
     ctypedef struct CMPIResultFT:
-        CMPIStatus (*returnData)(const CMPIResult*, const CMPIValue*, CMPIType)
+        CMPIStatus (*returnData)(const CMPIResult*, const CMPIValue*, CMPIType) noexcept nogil
         CMPIStatus (*returnInstance)(const CMPIResult*, const CMPIInstance*) noexcept nogil
         CMPIStatus (*returnObjectPath)(const CMPIResult*, const CMPIObjectPath*) noexcept nogil
         CMPIStatus (*returnDone)(const CMPIResult*)
@@ -113,11 +113,11 @@ cdef extern from "cmpi.h":
             const CMPIBroker*, const CMPIContext*, const char*, const CMPIInstance*
         ) noexcept nogil
     ctypedef struct CMPIBrokerEncFT:
-        CMPIInstance* (*newInstance)(const CMPIBroker*, const CMPIObjectPath*, CMPIStatus*)
-        CMPIObjectPath* (*newObjectPath)(const CMPIBroker*, const char*, const char*, CMPIStatus*)
+        CMPIInstance* (*newInstance)(const CMPIBroker*, const CMPIObjectPath*, CMPIStatus*) noexcept nogil
+        CMPIObjectPath* (*newObjectPath)(const CMPIBroker*, const char*, const char*, CMPIStatus*) noexcept nogil
         CMPIString* (*newString)(const CMPIBroker*, const char*, CMPIStatus*)
-        CMPIArray* (*newArray)(const CMPIBroker*, CMPICount, CMPIType, CMPIStatus*)
-        CMPIDateTime* (*newDateTimeFromChars)(const CMPIBroker*, const char*, CMPIStatus*)
+        CMPIArray* (*newArray)(const CMPIBroker*, CMPICount, CMPIType, CMPIStatus*) noexcept nogil
+        CMPIDateTime* (*newDateTimeFromChars)(const CMPIBroker*, const char*, CMPIStatus*) noexcept nogil
 
     ctypedef struct CMPIInstanceMI:
         void* hdl

@@ -6,15 +6,15 @@ No Python object ever holds a CMPI pointer: whatever the CIM server hands over, 
 the thread and the duration of the call. The CIM type of a value is that of the class declaration, since
 SFCB sends wrongly typed values as they are and OpenPegasus refuses them. Every status is looked at.
 
-The interpreter lock is kept while objects are built (memory only) and released round batches of
-`returnInstance` and `returnObjectPath`, which may block on the client; libvirt's own calls release it by themselves.
+What is sent is packed under the interpreter lock and built and handed over without it, since CIM servers take
+their time and may block on the client; libvirt's own calls release the lock by themselves.
 """
 
 # Python takes for its main thread the one that imports this first: it must be the plugin's own.
 import threading
 
-from libc.stdlib cimport free, malloc
-from libc.string cimport strncpy
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, strncpy
 
 from libvirtcim.cmpi.abi cimport *
 
@@ -22,9 +22,6 @@ from libvirtcim.cmpi.abi cimport *
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
-
-cdef enum:
-    BATCH = 48  # instances or paths built under the interpreter lock before it is released to send them
 
 cdef dict TYPES = {
     "boolean": CMPI_boolean, "char16": CMPI_char16, "real32": CMPI_real32, "real64": CMPI_real64,
@@ -112,23 +109,15 @@ cdef object service():
 
 # --- statuses ----------------------------------------------------------------------------------
 
-cdef inline int check(CMPIStatus status, str what, object name=None) except -1:
-    """Raises Failed where the CIM server refused something: `what`, of that name."""
+cdef inline int check(CMPIStatus status, str what) except -1:
+    """Raises Failed where the CIM server refused something."""
     if status.rc != 0:
-        refused(status, what, name)
+        refused(status, what)
     return 0
 
 
-cdef inline int check_made(const void* made, CMPIStatus status, str what, object name=None) except -1:
-    check(status, what, name)
-    if made is NULL:
-        raise Failed(f"The CIM server made nothing of {what} {name or ''}".rstrip())
-    return 0
-
-
-cdef int refused(CMPIStatus status, str what, object name) except -1:
-    whole = what if name is None else f"{what} {name}"
-    raise Failed(f"The CIM server refused {whole} (code {status.rc}): {text_of(status.msg) or ''}")
+cdef int refused(CMPIStatus status, str what) except -1:
+    raise Failed(f"The CIM server refused {what} (code {status.rc}): {text_of(status.msg) or ''}")
 
 
 cdef CMPIStatus failure(const CMPIBroker* broker, object error) noexcept:
@@ -155,6 +144,8 @@ cdef CMPIStatus ok() noexcept:
 
 
 include "incoming.pxi"
-include "outgoing.pxi"
+include "packing.pxi"
+include "building.pxi"
+include "sending.pxi"
 include "operations.pxi"
 include "delivery.pxi"

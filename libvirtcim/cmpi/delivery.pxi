@@ -136,16 +136,34 @@ cdef bint deliver_some(const CMPIBroker* broker, const CMPIContext* context, obj
 
 
 cdef int deliver(const CMPIBroker* broker, const CMPIContext* context, object indication) except -1:
+    cdef Arena arena
+    cdef PackedRow row
+    arena.blocks = NULL
+    try:
+        pack_row(&arena, &row, indication.instance, indication.namespace, False)
+        deliver_packed(broker, context, pack_text(&arena, indication.namespace), &row, indication)
+    finally:
+        empty(&arena)
+    return 0
+
+
+cdef int deliver_packed(
+    const CMPIBroker* broker, const CMPIContext* context, const char* namespace, const PackedRow* row,
+    object indication,
+) except -1:
+    cdef Fault fault
     cdef CMPIStatus status
     cdef CMPIInstance* made
-    cdef const char* namespace = sendable(indication.namespace)
-    made = make_instance(broker, indication.instance, indication.namespace, NULL, False)
+    fault.what = NULL
     with nogil:
-        status = broker.bft.deliverIndication(broker, context, namespace, made)
-    refused = text_of(status.msg) if status.rc != 0 else None
+        made = build_instance(broker, row, NULL, &fault)
+        if made is not NULL:
+            status = broker.bft.deliverIndication(broker, context, namespace, made)
+    raise_fault(&fault)
+    refusal = text_of(status.msg) if status.rc != 0 else None
     check(made.ft.release(made), "the release of an indication")
     if status.rc != 0:
-        loader.undelivered(indication, status.rc, refused)
+        loader.undelivered(indication, status.rc, refusal)
     return 0
 
 

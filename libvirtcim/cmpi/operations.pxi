@@ -194,29 +194,62 @@ cdef int send_method_result(
     const CMPIBroker* broker, const CMPIResult* result, CMPIArgs* out, object declared, object value,
     dict outputs, str namespace
 ) except -1:
-    cdef Made made
+    cdef Arena arena
     if declared.type == "reference":
         raise Failed(f"{declared.name}: CIM servers can't take a reference as return value")
-    for parameter in declared.parameters:
-        if parameter.name not in outputs:
-            continue
-        try:
-            convert(broker, &made, outputs[parameter.name], type_of(parameter), namespace)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise Failed(f"{declared.name}.{parameter.name}: {error}") from None
-        check(
-            out.ft.addArg(out, sendable(parameter.name), made.pointer, made.type),
-            "output parameter", parameter.name,
-        )
-        discard(&made)
-    if value is not None:
-        try:
-            convert(broker, &made, value, type_of(declared), namespace)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise Failed(f"{declared.name}: {error}") from None
-        check(result.ft.returnData(result, made.pointer, made.type), "the return value")
-        discard(&made)
-    check(result.ft.returnDone(result), "the end of the answer")
+    arena.blocks = NULL
+    try:
+        for parameter in declared.parameters:
+            if parameter.name in outputs:
+                send_output(broker, out, &arena, declared.name, parameter, outputs[parameter.name], namespace)
+        if value is not None:
+            send_return_value(broker, result, &arena, declared, value, namespace)
+    finally:
+        empty(&arena)
+    return check(result.ft.returnDone(result), "the end of the answer")
+
+
+cdef int send_output(
+    const CMPIBroker* broker, CMPIArgs* out, Arena* arena, str method, object parameter, object value,
+    str namespace
+) except -1:
+    cdef Packed packed
+    cdef Made made
+    cdef Fault fault
+    cdef const char* name = pack_text(arena, parameter.name)
+    fault.what = NULL
+    pack_declared(arena, &packed, value, parameter, f"{method}.{parameter.name}", namespace)
+    if build(broker, &made, &packed, &fault) and taken(
+        &fault, out.ft.addArg(out, name, made.pointer, made.type), "output parameter", name
+    ):
+        discard(&made, &fault)
+    return raise_fault(&fault)
+
+
+cdef int send_return_value(
+    const CMPIBroker* broker, const CMPIResult* result, Arena* arena, object declared, object value,
+    str namespace
+) except -1:
+    cdef Packed packed
+    cdef Made made
+    cdef Fault fault
+    fault.what = NULL
+    pack_declared(arena, &packed, value, declared, declared.name, namespace)
+    if build(broker, &made, &packed, &fault) and taken(
+        &fault, result.ft.returnData(result, made.pointer, made.type), "the return value", NULL
+    ):
+        discard(&made, &fault)
+    return raise_fault(&fault)
+
+
+cdef int pack_declared(
+    Arena* arena, Packed* packed, object value, object declared, str where, str namespace
+) except -1:
+    """Packs a value in its declared type; an error names `where` it belongs."""
+    try:
+        pack(arena, packed, value, type_of(declared), namespace)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Failed(f"{where}: {error}") from None
     return 0
 
 

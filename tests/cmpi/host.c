@@ -11,6 +11,7 @@
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -282,6 +283,7 @@ struct call {
 	struct text results, violations;
 	int returned, done;
 	int returning; /* 'i'nstances, 'p'aths, 'd'ata or nothing */
+	long wanted; /* results that are taken before one is refused, as for a client that has gone */
 };
 
 static __thread struct call *call;
@@ -994,6 +996,12 @@ static int may_return(const CMPIResult *self, int what)
 {
 	if (!alive(self, RESULT, NULL))
 		return 0;
+	if (call->returned > call->wanted)
+		violation("something is returned although the last was refused");
+	if (call->returned == call->wanted) {
+		call->returned++;
+		return 0;
+	}
 	if (call->done)
 		violation("something is returned after the end of the answer");
 	if (call->returning != what)
@@ -1512,7 +1520,7 @@ static char *perform(struct json *r, double *took)
 	struct call mine = {0};
 	struct text answer = {0};
 	CMPIStatus rc = {CMPI_RC_OK, NULL};
-	const char *op = string(r, "op"), *user = string(r, "user"), **names = names_from(member(r, "properties"));
+	const char *op = string(r, "op"), **names = names_from(member(r, "properties"));
 	const char *ac = string(r, "assocClass"), *rcl = string(r, "resultClass"), *role = string(r, "role"),
 		   *rrole = string(r, "resultRole");
 	struct object *ctx, *result, *path = NULL, *in, *out, *filter;
@@ -1531,6 +1539,7 @@ static char *perform(struct json *r, double *took)
 	call = &mine;
 	mine.broker = &brokers[kind];
 	mine.returning = ops[at].returning;
+	mine.wanted = number(r, "wanted", LONG_MAX);
 	ctx = make(CONTEXT);
 	ctx->given = 1;
 	result = make(RESULT);
@@ -1542,7 +1551,6 @@ static char *perform(struct json *r, double *took)
 	filter->given = 1;
 	filter->chars = need(strdup(string(r, "filter") ? string(r, "filter") : ""));
 	data_from(&slot_named(ctx, "CMPIPrincipal", 1)->data, CMPI_string, member(r, "user"));
-	(void)user;
 	if (member(r, "path"))
 		path = path_from(member(r, "path"));
 	fill(in, member(r, "args"));

@@ -39,6 +39,9 @@ class Service(loader.Service):
         rows["CIM_ObjectManager"] = [{"Name": "x", "Description": "a\\x01b"}]
         rows["CIM_RegisteredProfile"] = [{"InstanceID": "x", "RegisteredOrganization": 70000}]
         rows["CIM_Namespace"] = [{"Name": 5}]
+        keys = ("CreationClassName", "SystemCreationClassName", "SystemName", "Name")
+        listeners = [dict.fromkeys(keys, str(i)) for i in range(700)]
+        rows["CIM_ListenerDestinationCIMXML"] = [*listeners, dict.fromkeys(keys, 5)]
 
 loader.Service = Service
 """
@@ -303,6 +306,28 @@ def test_what_cannot_be_sent(memory_host: Host, classname: str, message: str) ->
     answer = memory_host.call("enumerateInstances", InstancePath(classname, (), INTEROP))
     assert (answer.rc, answer.results, answer.violations) == (1, [], [])
     assert answer.message is not None and answer.message.startswith(message)
+
+
+@pytest.mark.parametrize("op", ["enumerateInstances", "enumerateInstanceNames"])
+def test_an_error_after_many(memory_host: Host, op: str) -> None:
+    """What is made before it arrives, then the error's text."""
+    cls = InstancePath("CIM_ListenerDestinationCIMXML", (), INTEROP)
+    answer = memory_host.call(op, cls)
+    assert (answer.rc, answer.violations) == (1, [])
+    assert answer.message is not None and "text expected, not int" in answer.message
+    assert 0 < len(answer.results) <= 700
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 30, 600])
+@pytest.mark.parametrize("op", ["enumerateInstances", "enumerateInstanceNames"])
+def test_a_server_that_wants_no_more(memory_host: Host, op: str, wanted: int) -> None:
+    """Nothing is handed to it after what it refuses."""
+    cls = InstancePath("CIM_ListenerDestinationCIMXML", (), INTEROP)
+    answer = memory_host.call(op, cls, wanted=wanted)
+    assert (answer.rc, len(answer.results), answer.violations) == (1, wanted, [])
+    refused = "an instance" if op == "enumerateInstances" else "a path"
+    assert answer.message is not None
+    assert answer.message.startswith(f"The CIM server refused {refused} (code ")
 
 
 def test_associations_in_memory(memory_host: Host, memory: MemoryBroker) -> None:

@@ -21,6 +21,8 @@ PART = 7
 """Objects fetched with one Pull… operation."""
 WIRE_SECONDS = 60
 """How long an operation over HTTP may take."""
+PER_CONNECTION = 500
+"""Cases asked over one connection: SFCB's process for it leaks descriptors, and hangs when it has no more."""
 
 
 class Front(Protocol):
@@ -184,6 +186,8 @@ class WireFront:
         self.name = name
         self.pulls = pulls
         self.schema = schema
+        self._url = url
+        self._asked = 0
         self.connection = pywbem.WBEMConnection(url, timeout=WIRE_SECONDS)
 
     def knows(self, namespace: str, classname: str) -> bool:
@@ -196,6 +200,10 @@ class WireFront:
 
     def ask(self, case: Case) -> Answer:
         call: Callable[[Case], Iterable[Any]] = getattr(self, f"_{case.operation}")
+        self._asked += 1
+        if self._asked % PER_CONNECTION == 0:
+            self.connection.close()
+            self.connection = pywbem.WBEMConnection(self._url, timeout=WIRE_SECONDS)
         try:
             return Answer(items=tuple(call(case)))
         except pywbem.CIMError as error:
