@@ -25,7 +25,7 @@ cdef extern from "<pthread.h>" nogil:
 
 
 cdef enum:
-    BATCH = 24  # instances or paths that are handed from thread to thread at once
+    BATCH = 48  # instances or paths that are handed from thread to thread at once
     DEPTH = 4  # batches that wait to be sent, at most
 
 cdef struct Batch:
