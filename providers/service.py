@@ -5,12 +5,13 @@ consoles and switches. Each class has the capabilities that go with it in `capab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 from libvirtcim import __version__
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, Property
-from libvirtcim.cim.errors import NotSupported
+from libvirtcim.cim.errors import CIMError, Failed, NotSupported
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.providers.common import (
@@ -21,23 +22,41 @@ from libvirtcim.providers.common import (
     registered,
 )
 from libvirtcim.virt import vsi
-from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.host import Host, Hosts
 
 OK = 2
 """OperationalStatus of what works."""
 COMPATIBLE_REVISION = "1347"
 """The revision of libvirt-cim whose behaviour is offered: clients compare the number."""
 UNKNOWN_CHANGESET = "Unknown"
+COMPLETED = 0
+"""Return value of a method that has done what was asked (DSP1042, DSP1041: Completed with No Error)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What carries out one method of a service, which then returns 0.
+
+    `carry_out`: (host, request, checked arguments) → output parameters; raises CIMError.
+    `required`: parameters that must be given although the schema doesn't say so.
+    `unreachable`, `status`: what a client is told whose hypervisor doesn't answer.
+    """
+
+    carry_out: Callable[[Host, ProviderRequest, Mapping[str, Value]], dict[str, Value]]
+    required: frozenset[str] = frozenset()
+    unreachable: str = "Unable to connect to hypervisor"
+    status: type[CIMError] = Failed
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service class: declaration, what it shows, the methods of its superclass that it refuses."""
+    """A service class: declaration, what it shows, its methods, those of its superclass that it refuses."""
 
     decl: ClassDecl
     columns: Columns
     dispatches: bool = True
     """Whether calls of methods reach it; else its class is registered for instances alone."""
+    operations: Mapping[str, Operation] = field(default_factory=dict)
     unsupported: tuple[str, ...] = ()
 
 
@@ -218,8 +237,25 @@ class ServiceProvider(PerHostProvider):
 
     @property
     def methods(self) -> Mapping[str, MethodHandler]:
-        """The methods of the superclass that no host can carry out."""
-        return {name: MethodHandler(_refuse) for name in self._service.unsupported}
+        """The methods that are carried out, and those that no host can carry out."""
+        operations = {
+            name: MethodHandler(partial(self._carry_out, operation), operation.required)
+            for name, operation in self._service.operations.items()
+        }
+        refused = {name: MethodHandler(_refuse) for name in self._service.unsupported}
+        return {**operations, **refused}
+
+    def _carry_out(
+        self,
+        operation: Operation,
+        request: ProviderRequest,
+        _path: InstancePath,
+        arguments: Mapping[str, Value],
+    ) -> tuple[Value, dict[str, Value]]:
+        reading = self.reading(request)
+        if reading is None:
+            raise operation.status(operation.unreachable)
+        return COMPLETED, operation.carry_out(reading.host, request, arguments)
 
     @property
     def has_methods(self) -> bool:
