@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from libvirtcim.cim import associations, values
+from libvirtcim.cim.arguments import check_arguments
 from libvirtcim.cim.associations import Association, Filter, Handler, Hit
 from libvirtcim.cim.errors import (
     Failed,
     InvalidClass,
-    InvalidParameter,
     MethodNotAvailable,
     MethodNotFound,
     NoSuchProperty,
@@ -37,7 +37,7 @@ from libvirtcim.cim.provider import (
     check_reference,
     ready_layout,
 )
-from libvirtcim.cim.schema import ClassInfo, MethodInfo, Schema
+from libvirtcim.cim.schema import ClassInfo, Schema
 
 NAMES_ONLY: frozenset[str] = frozenset()
 
@@ -386,7 +386,7 @@ class Broker:
                 raise MethodNotFound(f"{cls.name} has no method {method!r}")
             raise MethodNotAvailable(f"{method} is not available on {cls.name}")
         request = self._request(context, cls, namespace, None)
-        checked = check_arguments(declared, arguments, handler.required)
+        checked = check_arguments(self.schema, namespace, declared, arguments, handler.required)
         result, outputs = handler.call(request, path, checked)
         return result, {name: value for name, value in outputs.items() if value is not None}
 
@@ -510,33 +510,4 @@ def _typed_values(cls: ClassInfo, given: Mapping[str, Given]) -> dict[str, Value
         if declared is None:
             raise NoSuchProperty(f"{cls.name} has no property {name!r}")
         checked[declared.name] = values.typed(value, declared)
-    return checked
-
-
-def check_arguments(
-    method: MethodInfo, given: Mapping[str, Given], required: frozenset[str] = frozenset()
-) -> dict[str, Value]:
-    """The input parameters of a call by declared name, in their declared types.
-
-    Missing required parameters are InvalidParameter, wrongly typed ones TypeMismatch; optional ones
-    of a wrong type and undeclared ones are dropped.
-    """
-    lowered = {name.lower(): value for name, value in given.items()}
-    checked: dict[str, Value] = {}
-    for parameter in method.parameters:
-        if not parameter.is_in:
-            continue
-        value = lowered.get(parameter.name.lower())
-        demanded = parameter.required or parameter.name in required
-        if value is None or value.value is None:
-            if demanded:
-                raise InvalidParameter(
-                    f"{method.name}: parameter {parameter.name} ({parameter.type}) is missing"
-                )
-            continue
-        try:
-            checked[parameter.name] = values.typed(value, parameter)
-        except TypeMismatch:
-            if demanded:
-                raise
     return checked

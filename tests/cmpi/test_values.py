@@ -194,10 +194,7 @@ def test_references_and_embedded_instances(memory_host: Host, memory: MemoryBrok
     out = {name: value for name, _, value in answer.out}
     assert out["Out_reference"] == reference and out["OutArray_reference"] == [reference]
     properties = {name: value for name, _, value in out["Out_embedded"]["properties"]}
-    # what the method was given, as text: with types, and without the NULL that servers add
-    assert "GivenInstance(classname='TST_Detail'" in properties["Tags"][0]
-    assert "'Size': Given(value=7, type='uint64')" in properties["Tags"][0]
-    assert "InstanceID" not in properties["Tags"][0]
+    assert {n: v for n, v in properties.items() if v is not None} == {"Size": 7, "Tags": ["x"]}
 
 
 def test_references_as_clients_write_them(memory_host: Host) -> None:

@@ -266,10 +266,6 @@ class MemoryBroker(Broker):
     ) -> tuple[Value, dict[str, Value]]:
         outputs = {}
         for name, value in arguments.items():
-            if name == "In_embedded":
-                value = self.detail(Tags=[str(value)])
-            elif name == "InArray_embedded":
-                value = [self.detail(Tags=[str(item)]) for item in value]
             outputs["Out" + name.removeprefix("In")] = value
         return len(outputs), outputs
 
