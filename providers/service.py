@@ -11,7 +11,7 @@ from functools import partial
 
 from libvirtcim import __version__
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, Property
-from libvirtcim.cim.errors import CIMError, Failed, NotSupported
+from libvirtcim.cim.errors import CIMError, Failed, NotFound, NotSupported
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.providers.common import (
@@ -21,6 +21,7 @@ from libvirtcim.providers.common import (
     Provided,
     registered,
 )
+from libvirtcim.providers.management import methods
 from libvirtcim.virt import vsi
 from libvirtcim.virt.host import Host, Hosts
 
@@ -101,6 +102,29 @@ MANAGEMENT = Service(
         "Revision": lambda i: COMPATIBLE_REVISION,
         "Release": lambda i: __version__,
         "OperationalStatus": lambda i: [OK],
+    },
+    operations={
+        "DefineSystem": Operation(
+            methods.define_system,
+            frozenset({"SystemSettings", "ResourceSettings"}),
+            unreachable="Error connecting to libvirt",
+        ),
+        "DestroySystem": Operation(
+            methods.destroy_system, frozenset({"AffectedSystem"}), status=NotFound
+        ),
+        "AddResourceSettings": Operation(
+            methods.add_resource_settings,
+            frozenset({"AffectedConfiguration", "ResourceSettings"}),
+        ),
+        "ModifyResourceSettings": Operation(
+            methods.modify_resource_settings, frozenset({"ResourceSettings"})
+        ),
+        "ModifySystemSettings": Operation(
+            methods.modify_system_settings, frozenset({"SystemSettings"})
+        ),
+        "RemoveResourceSettings": Operation(
+            methods.remove_resource_settings, frozenset({"ResourceSettings"})
+        ),
     },
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from libvirtcim.cim import embedded, values
 from libvirtcim.cim.errors import Failed, InvalidParameter, TypeMismatch
 from libvirtcim.cim.objects import Given, GivenInstance, Instance, Value
-from libvirtcim.cim.schema import MethodInfo, ParameterInfo, Schema
+from libvirtcim.cim.schema import INTEGER_RANGES, MethodInfo, ParameterInfo, Schema
 
 
 def check_arguments(
@@ -74,6 +74,8 @@ def instance_of(schema: Schema, namespace: str, given: GivenInstance | str) -> I
         declared = cls.by_name.get(name.lower())
         if declared is None or value.value is None:
             continue
+        if INTEGER_RANGES.keys() >= {declared.type, value.type}:
+            value = Given(value.value)  # of whatever width
         try:
             typed[declared.name] = values.typed(value, declared)
         except TypeMismatch as error:

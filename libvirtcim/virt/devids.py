@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from libvirtcim.virt.devices.chardev import Console
 from libvirtcim.virt.devices.controller import Controller
@@ -96,58 +96,49 @@ def _graphics_id(device: Graphics | Console) -> str:
     return device.type or "graphics"
 
 
-def _net(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    return ((nic.mac or "net", nic) for nic in view.interfaces)
-
-
-def _disk(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    return ((disk.target or disk.TAG, disk) for disk in view.disk_like)
-
-
-def _mem(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    yield "mem", MemoryDevice(view.current_kib, view.memory_kib, view.dump_core)
-
-
-def _proc(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    yield "proc", ProcessorDevice(view.vcpus, view.vcpu_current, view.cpu_shares)
-
-
-def _graphics(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
+def _displays(view: Domain) -> Iterable[AnyDevice]:
     for device in view.graphics_like:
         if isinstance(device, Graphics) or (device.type or "").lower() == "pty":
-            yield _graphics_id(device), device
+            yield device
 
 
-def _input(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    return ((_joined(device.type, device.bus), device) for device in view.inputs)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a definition's devices of one kind are listed, and what id each has by itself."""
+
+    listed: Callable[[Domain], Iterable[AnyDevice]]
+    identify: Callable[[Any], str]
 
 
-def _console(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    return ((_joined("charconsole", c.target_port or 0), c) for c in view.consoles)
-
-
-def _controller(view: Domain) -> Iterable[tuple[str, AnyDevice]]:
-    return ((_joined("controller", c.type, c.index), c) for c in view.controllers)
-
-
-_KINDS: dict[str, Callable[[Domain], Iterable[tuple[str, AnyDevice]]]] = {
-    NET: _net,
-    DISK: _disk,
-    MEM: _mem,
-    PROC: _proc,
-    GRAPHICS: _graphics,
-    INPUT: _input,
-    CONSOLE: _console,
-    CONTROLLER: _controller,
+_KINDS: dict[str, _Kind] = {
+    NET: _Kind(lambda d: d.interfaces, lambda nic: nic.mac or "net"),
+    DISK: _Kind(lambda d: d.disk_like, lambda disk: disk.target or disk.TAG),
+    MEM: _Kind(
+        lambda d: (MemoryDevice(d.current_kib, d.memory_kib, d.dump_core),), lambda _m: "mem"
+    ),
+    PROC: _Kind(
+        lambda d: (ProcessorDevice(d.vcpus, d.vcpu_current, d.cpu_shares),), lambda _p: "proc"
+    ),
+    GRAPHICS: _Kind(_displays, _graphics_id),
+    INPUT: _Kind(lambda d: d.inputs, lambda i: _joined(i.type, i.bus)),
+    CONSOLE: _Kind(lambda d: d.consoles, lambda c: _joined("charconsole", c.target_port or 0)),
+    CONTROLLER: _Kind(lambda d: d.controllers, lambda c: _joined("controller", c.type, c.index)),
 }
+
+
+def identify(kind: str, device: AnyDevice) -> str:
+    """The id of a device that is the first of its id. KeyError: no such kind."""
+    return _KINDS[kind].identify(device)
 
 
 def devices(view: Domain, kind: str) -> list[Entry]:
     """The guest's devices of one kind with their ids, in document order. KeyError: no such kind."""
     entries: list[Entry] = []
     taken: set[str] = set()
-    for devid, device in _KINDS[kind](view):
-        unique, number = devid, 0
+    rules = _KINDS[kind]
+    for device in rules.listed(view):
+        devid = unique = rules.identify(device)
+        number = 0
         while unique in taken:
             number += 1
             unique = f"{devid}:{number}"

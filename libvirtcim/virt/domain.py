@@ -71,6 +71,7 @@ class Domain(XmlObject):
     machine = Attr("os/type", "machine")
     firmware = Attr("os", "firmware")
     loader = Text("os/loader")
+    nvram = Text("os/nvram")
     kernel = Text("os/kernel")
     initrd = Text("os/initrd")
     cmdline = Text("os/cmdline")

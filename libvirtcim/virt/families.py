@@ -41,6 +41,8 @@ class Family:
     side_file_type: str
     domain_types: tuple[str, ...]
     device_kinds: frozenset[str] = _COMMON_KINDS
+    unmakeable_kinds: frozenset[str] = frozenset()
+    """Kinds of devices that new guests can't be given."""
     nostate_is_running: bool = False
     model: str | None = None
     """Prefix of the family whose classes this one's are like; None: it has its own."""
@@ -98,9 +100,10 @@ FAMILIES: dict[str, Family] = {
             connection_types=frozenset({"LXC"}),
             side_file_type="LXC",
             domain_types=("lxc",),
+            unmakeable_kinds=frozenset({GRAPHICS, CONSOLE}),
             os_type="exe",
             default_weight=1024,
-            default_init="/sbin/init",
+            default_init="/bin/false",
             weight_parameter="cpu_shares",
         ),
     )

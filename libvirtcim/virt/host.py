@@ -54,6 +54,7 @@ class HostSettings:
     `in_flight`: calls at once on the connection; libvirtd takes 5 of one client by default.
     `guest_deadline`: seconds to wait for libvirt's answer about one guest.
     `lock_timeout`: seconds that one change of a guest waits for another.
+    `unplug_timeout`: seconds in which a guest must release a device.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
     `vsi`: how switches are asked.
     """
@@ -61,6 +62,7 @@ class HostSettings:
     in_flight: int = 5
     guest_deadline: float = 5.0
     lock_timeout: float = 60.0
+    unplug_timeout: float = 20.0
     host_name: str | None = None
     side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
     vsi: VsiSettings = VsiSettings()

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.objects import Value
 from libvirtcim.providers.common import Provided, prefixes_with, registered
 from libvirtcim.providers.resource_allocation.base import (
     ADDRESS_COLUMNS,
@@ -11,7 +14,10 @@ from libvirtcim.providers.resource_allocation.base import (
     SUPERCLASS,
     Setting,
     provided,
+    write_address,
 )
+from libvirtcim.providers.resource_allocation.target import SettingError, Target
+from libvirtcim.virt.devices.controller import Controller
 from libvirtcim.virt.host import Hosts
 
 CONTROLLER = ClassDecl(
@@ -30,6 +36,19 @@ CONTROLLER = ClassDecl(
     registration=registered("Virt_RASD"),
 )
 
+
+def _make(values: Mapping[str, Value], target: Target) -> Controller:
+    if not values.get("ResourceSubType"):
+        raise SettingError("ControllerRASD ResourceSubType field not valid")
+    return Controller.new()
+
+
+def _write(device: Controller, values: Mapping[str, Value], _target: Target) -> None:
+    if values.get("ResourceSubType") is not None:
+        device.type = values["ResourceSubType"].lower()
+    write_address(device, values)
+
+
 SETTING = Setting(
     CONTROLLER,
     "controller",
@@ -37,13 +56,18 @@ SETTING = Setting(
     {
         "OtherResourceType": lambda i: "controller",
         "ResourceSubType": lambda i: i.device.type,
-        "Index": lambda i: i.device.index,
-        "Model": lambda i: i.device.model,
-        "Ports": lambda i: i.device.ports,
-        "Vectors": lambda i: i.device.vectors,
-        "Queues": lambda i: i.device.queues,
         **ADDRESS_COLUMNS,
     },
+    attributes={
+        "Index": "index",
+        "Model": "model",
+        "Ports": "ports",
+        "Vectors": "vectors",
+        "Queues": "queues",
+    },
+    write=_write,
+    make=_make,
+    place="controllers",
 )
 
 

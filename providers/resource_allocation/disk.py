@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.objects import Value
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import (
@@ -16,7 +17,9 @@ from libvirtcim.providers.resource_allocation.base import (
     SUPERCLASS,
     Setting,
     provided,
+    write_address,
 )
+from libvirtcim.providers.resource_allocation.target import SettingError, Target
 from libvirtcim.virt.devices.disk import Disk
 from libvirtcim.virt.devices.filesystem import Filesystem
 from libvirtcim.virt.errors import VirtError
@@ -123,6 +126,95 @@ def _emulated_type(item: DeviceItem) -> int:
     return EMULATED_TYPES.get(item.device.device or "", EMULATED_DISK)
 
 
+DEVICE_OF_TYPE = {EMULATED_DISK: "disk", **{n: device for device, n in EMULATED_TYPES.items()}}
+NO_SOURCE = "/dev/null"
+"""Address of a disk without one."""
+_REMOVABLE = frozenset({"cdrom", "floppy"})
+_SOURCES = {"file": "source_file", "block": "source_dev", "dir": "source_dir"}
+"""Kind of source → where a disk's definition names it."""
+_OWN = {"DriverName": "driver_name", "DriverCache": "driver_cache", "BusType": "bus"}
+_OWN |= {"rawio": "rawio", "sgio": "sgio", "shareable": "shareable"}
+"""Properties that are attributes of a disk, and nothing of a file system."""
+
+
+def _make(values: Mapping[str, Value], target: Target) -> Disk | Filesystem:
+    if target.family.shape == "LXC":
+        for name in ("MountPoint", "Address"):
+            if values.get(name) is None:
+                raise SettingError(f"Missing `{name}' field")
+        return Filesystem.new()
+    if values.get("VirtualDevice") is None:
+        raise SettingError("Missing `VirtualDevice' property")
+    emulated = values.get("EmulatedType", EMULATED_DISK)
+    if emulated == EMULATED_FILESYSTEM or (
+        emulated == EMULATED_DISK and target.source_kind(values.get("Address") or "") == "dir"
+    ):
+        return Filesystem.new()
+    if emulated not in DEVICE_OF_TYPE:
+        raise SettingError("Invalid value for EmulatedType")
+    disk = Disk.new(device=DEVICE_OF_TYPE[emulated], target=values["VirtualDevice"])
+    _set_source(disk, values.get("Address", NO_SOURCE), target)
+    return disk
+
+
+def _write(device: Disk | Filesystem, values: Mapping[str, Value], target: Target) -> None:
+    if isinstance(device, Filesystem):
+        _write_filesystem(device, values)
+    else:
+        _write_disk(device, values, target)
+    if values.get("readonly") is not None:
+        device.readonly = values["readonly"]
+    write_address(device, values)
+
+
+def _write_filesystem(device: Filesystem, values: Mapping[str, Value]) -> None:
+    place = values.get("MountPoint", values.get("VirtualDevice"))
+    if place is not None:
+        device.target = place
+    if values.get("Address") is not None and values["Address"] != device.source_text:
+        device.source_dir = values["Address"]
+    if values.get("AccessMode") is not None:
+        device.accessmode = values["AccessMode"]
+    if values.get("DriverType") is not None:
+        device.driver_type = values["DriverType"]
+
+
+def _write_disk(disk: Disk, values: Mapping[str, Value], target: Target) -> None:
+    emulated = values.get("EmulatedType")
+    if emulated is not None and emulated != EMULATED_TYPES.get(disk.device or "", EMULATED_DISK):
+        if emulated not in DEVICE_OF_TYPE:
+            raise SettingError("Invalid value for EmulatedType")
+        disk.device = DEVICE_OF_TYPE[emulated]
+    if values.get("VirtualDevice") is not None:
+        disk.target = values["VirtualDevice"]
+    for name, attribute in _OWN.items():
+        if values.get(name) is not None:
+            setattr(disk, attribute, values[name])
+    if values.get("DriverType") is not None and (disk.driver_name or not target.new):
+        disk.driver_type = values["DriverType"]
+    if values.get("Address") is not None and values["Address"] != disk.source_text:
+        _set_source(disk, values["Address"], target)
+
+
+def _set_source(disk: Disk, address: str, target: Target) -> None:
+    """Names the source, in the form that fits what is there; an empty drive has none."""
+    kind = target.source_kind(address)
+    if disk.device in _REMOVABLE and address in ("", NO_SOURCE):
+        kind, address = "file", ""
+    elif disk.device == "cdrom" and kind is None:
+        kind = "block"
+    elif kind is None or (kind == "dir" and disk.device not in _REMOVABLE):
+        raise SettingError(
+            "Can't get a valid disk type",
+            f"Device {disk.target or ''}, Address {address}, "
+            "make sure Address can be accessed on host system.",
+        )
+    for other in _SOURCES.values():
+        setattr(disk, other, None)
+    disk.type = kind
+    setattr(disk, _SOURCES[kind], address or None)
+
+
 SETTING = Setting(
     DISK,
     "disk",
@@ -146,6 +238,9 @@ SETTING = Setting(
         "MountPoint": lambda i: i.device.target if _is_filesystem(i) else None,
         **ADDRESS_COLUMNS,
     },
+    write=_write,
+    make=_make,
+    place="disk_like",
 )
 
 

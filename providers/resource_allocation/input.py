@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.objects import Value
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import input_caption
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
+from libvirtcim.providers.resource_allocation.target import Target
+from libvirtcim.virt.devices.input import Input
 from libvirtcim.virt.host import Hosts
 
 INPUT = ClassDecl(
@@ -18,15 +23,21 @@ INPUT = ClassDecl(
     registration=registered("Virt_RASD"),
 )
 
+DEFAULT_BUSES = {"mouse": "ps2", "tablet": "usb"}
+
+
+def _make(values: Mapping[str, Value], target: Target) -> Input:
+    return Input.new(bus=DEFAULT_BUSES.get((values.get("ResourceSubType") or "").lower()))
+
+
 SETTING = Setting(
     INPUT,
     "input",
     13,
-    {
-        "ResourceSubType": lambda i: i.device.type,
-        "BusType": lambda i: i.device.bus,
-        "Caption": lambda i: input_caption(i.device),
-    },
+    {"Caption": lambda i: input_caption(i.device)},
+    attributes={"ResourceSubType": "type", "BusType": "bus"},
+    make=_make,
+    place="inputs",
 )
 
 

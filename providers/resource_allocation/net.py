@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from libvirtcim.cim.declare import ClassDecl, Property
+from libvirtcim.cim.objects import Value
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import (
@@ -14,14 +15,15 @@ from libvirtcim.providers.resource_allocation.base import (
     SUPERCLASS,
     Setting,
     provided,
+    write_address,
 )
+from libvirtcim.providers.resource_allocation.target import SettingError, Target
+from libvirtcim.virt.devices.interface import Interface, VirtualPort
 from libvirtcim.virt.host import Hosts
-
-_FULL = ("Xen", "KVM")
 
 
 def _text(name: str, description: str) -> Property:
-    return Property(name, "string", description, prefixes=_FULL)
+    return Property(name, "string", description)
 
 
 NET = ClassDecl(
@@ -85,6 +87,102 @@ def _port(attribute: str) -> Callable[[DeviceItem], str | None]:
     return value
 
 
+TYPES = ("bridge", "network", "user", "direct")
+_PORT = {
+    "VSIType": "type",
+    "VSIManagerID": "managerid",
+    "VSITypeID": "typeid",
+    "VSITypeIDVersion": "typeidversion",
+    "VSIInstanceID": "instanceid",
+    "ProfileID": "profileid",
+}
+"""Properties that are attributes of the virtual port."""
+_BANDWIDTH = {"Reservation": "inbound_average", "Limit": "inbound_peak"}
+_SOURCES = ("source_network", "source_bridge", "source_dev", "source_mode")
+
+
+def _make(values: Mapping[str, Value], target: Target) -> Interface:
+    if values.get("NetworkType") is None:
+        raise SettingError("No Network Type specified")
+    return Interface.new(mac=values.get("Address") or target.fresh_mac())
+
+
+def _write(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
+    kind = (values.get("NetworkType") or nic.type or "").lower()
+    if kind != nic.type:
+        if kind not in TYPES:
+            raise SettingError("Invalid Network Type specified")
+        for source in _SOURCES:
+            setattr(nic, source, None)
+        nic.type = kind
+    address = values.get("Address")
+    if address and address.lower() != (nic.mac or "").lower():
+        nic.mac = address
+    if address or target.new:
+        target.check_mac(nic.mac or "")
+    write_source = _SOURCE_OF_TYPE.get(kind)
+    if write_source is not None:
+        write_source(nic, values, target)
+    for name, attribute in _BANDWIDTH.items():
+        if values.get(name) is not None:
+            setattr(nic, attribute, values[name] or None)
+    write_address(nic, values)
+
+
+def _write_bridge(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
+    name = values.get("NetworkName")
+    if name is None and not nic.source_bridge:
+        raise SettingError("No Network bridge name specified")
+    if name == "":
+        raise SettingError("Bridge name is empty")
+    if name is not None:
+        nic.source_bridge = name
+    if target.new and target.family.prefix == "Xen":
+        nic.script = "vif-bridge"
+
+
+def _write_network(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
+    pool = values.get("PoolID")
+    if pool is not None:
+        _kind, slash, name = pool.partition("/")
+        if not slash:
+            raise SettingError("PoolID specified is not formatted properly")
+    elif nic.source_network:
+        return
+    else:
+        name = target.default_network()
+        if name is None:
+            raise SettingError("No NetworkPool specified no default available")
+    nic.source_network = name
+
+
+def _write_direct(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
+    device = values.get("SourceDevice")
+    if device is None and nic.source is None:
+        raise SettingError("No Source Device specified")
+    if device == "":
+        raise SettingError("Source Device is empty")
+    if device is not None and device != nic.source:
+        nic.source_dev = device
+    if values.get("NetworkMode") is not None:
+        nic.source_mode = values["NetworkMode"]
+    port = nic.virtualport
+    if port is None and values.get("VSIType"):
+        port = VirtualPort.new()
+    if port is None:
+        return
+    for name, attribute in _PORT.items():
+        if values.get(name) is not None:
+            setattr(port, attribute, values[name])
+    nic.virtualport = port
+
+
+_SOURCE_OF_TYPE: Mapping[str, Callable[[Interface, Mapping[str, Value], Target], None]] = {
+    "bridge": _write_bridge,
+    "network": _write_network,
+    "direct": _write_direct,
+}
+
 SETTING = Setting(
     NET,
     "net",
@@ -97,19 +195,15 @@ SETTING = Setting(
         "Limit": lambda i: i.device.inbound_peak or None,
         "AllocationUnits": _allocation_units,
         "SourceDevice": _source_device,
-        "VirtualDevice": lambda i: i.device.target,
         "NetworkMode": lambda i: i.device.source_mode,
-        "ResourceSubType": lambda i: i.device.model,
         "PoolID": _pool_id,
-        "VSIType": _port("type"),
-        "VSIManagerID": _port("managerid"),
-        "VSITypeID": _port("typeid"),
-        "VSITypeIDVersion": _port("typeidversion"),
-        "VSIInstanceID": _port("instanceid"),
-        "ProfileID": _port("profileid"),
-        "FilterRef": lambda i: i.device.filter,
+        **{name: _port(attribute) for name, attribute in _PORT.items()},
         **ADDRESS_COLUMNS,
     },
+    attributes={"VirtualDevice": "target", "ResourceSubType": "model", "FilterRef": "filter"},
+    write=_write,
+    make=_make,
+    place="interfaces",
 )
 
 

@@ -57,12 +57,7 @@ LACKS: Mapping[tuple[str, str], frozenset[str]] = {
             "AccessMode rawio sgio AddressProperties AddressValues",
         ),
         (XEN, "NetResourceAllocationSettingData", "AddressProperties AddressValues"),
-        (
-            LXC,
-            "NetResourceAllocationSettingData",
-            "NetworkType NetworkName SourceDevice NetworkMode VSIType VSIManagerID VSITypeID "
-            "VSITypeIDVersion VSIInstanceID ProfileID FilterRef AddressProperties AddressValues",
-        ),
+        (LXC, "NetResourceAllocationSettingData", "AddressProperties AddressValues"),
         (XEN, "VirtualSystemSettingData", "Arch Machine InitPath"),
         (
             KVM,

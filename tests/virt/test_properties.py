@@ -414,7 +414,7 @@ DOMAIN_XML = (
     "</memory><currentMemory unit='KiB'>2048</currentMemory><vcpu current='2'>4</vcpu><cputune>"
     "<shares>2048</shares><period>100</period><quota>-1</quota></cputune><os firmware='efi'><type "
     "arch='x86_64' machine='q35'>hvm</type><loader>/l</loader><kernel>/k</kernel><initrd>/i"
-    "</initrd><cmdline>c</cmdline><init>/sbin/init</init><initarg>a</initarg><initarg>b</initarg>"
+    "</initrd><cmdline>c</cmdline><nvram>/n</nvram><init>/sbin/init</init><initarg>a</initarg><initarg>b</initarg>"
     "<boot dev='hd'/><boot dev='cdrom'/></os><features><acpi/><apic/><pae/></features><clock "
     "offset='utc'/><on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>"
     "preserve</on_crash><devices><emulator>/usr/bin/qemu</emulator>"
@@ -448,6 +448,7 @@ DOMAIN: dict[str, Any] = {
     "initrd": "/i",
     "cmdline": "c",
     "init": "/sbin/init",
+    "nvram": "/n",
     "init_args": ("a", "b"),
     "boot_devices": ("hd", "cdrom"),
     "acpi": True,

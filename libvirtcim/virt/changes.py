@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Changes of guests as transactions: what runs and what is defined change together, or not at all.
+
+A change is worked out on copies (`Edit`) while the guests' locks are held; then libvirt is called step
+by step. Where it refuses one step, those before it are taken back, in reverse.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import libvirt
+
+from libvirtcim.virt.devids import AnyDevice, find
+from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
+from libvirtcim.virt.host import Host
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+LIVE: int = libvirt.VIR_DOMAIN_AFFECT_LIVE
+_POLL = 0.05
+"""Seconds between looks at a guest that is to release a device."""
+
+
+class Refused(Failed):
+    """libvirt refused a step: what was tried, and libvirt's own text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A call to libvirt that changes a guest, and the call that takes it back.
+
+    Both are given libvirt's handle of the guest. `what`: what is tried, for the error's text.
+    """
+
+    what: str
+    do: Callable[[Any], object]
+    undo: Callable[[Any], object]
+
+
+@dataclass(slots=True)
+class Edit:
+    """A guest about to be changed.
+
+    `config`: its definition, to be edited; of a transient guest it is a copy that nobody keeps.
+    `live`: the definition of a guest that runs, to be edited together with the steps that do so.
+    `live_steps`, `last_steps`: calls before and after the definition is stored.
+    """
+
+    host: Host
+    name: str
+    uuid: str
+    persistent: bool
+    config: Domain
+    live: Domain | None
+    live_steps: list[Step] = field(default_factory=list)
+    last_steps: list[Step] = field(default_factory=list)
+
+    def is_changed(self, before: str) -> bool:
+        """Whether the definition differs from what it was."""
+        return self.config.to_xml() != before
+
+
+def change(host: Host, names: Sequence[str], work_out: Callable[[Mapping[str, Edit]], T]) -> T:
+    """Changes guests as `work_out` says, given an `Edit` of each by name; returns what it returns.
+
+    Raises GuestNotFound with the guest's name as `guest` where there is none, `Refused` where
+    libvirt refuses a step, and whatever `work_out` raises; nothing is changed then.
+    """
+
+    def run(raw: Any) -> T:
+        domains = {name: _look_up(raw, name) for name in names}
+        with ExitStack() as locks:
+            for domain in sorted(domains.values(), key=lambda d: str(d.UUIDString())):
+                locks.enter_context(
+                    host.locks.hold(domain.UUIDString(), host.settings.lock_timeout)
+                )
+            edits = {name: _edit(host, domain) for name, domain in domains.items()}
+            before = {name: edit.config.to_xml() for name, edit in edits.items()}
+            result = work_out(edits)
+            steps = [
+                (domains[name], step)
+                for name, edit in edits.items()
+                for step in _steps(raw, edit, before[name])
+            ]
+            _carry_out(steps)
+            return result
+
+    return host.connection.call(run, idempotent=False)
+
+
+class NoSuchGuest(GuestNotFound):
+    """The guest called `guest` does not exist."""
+
+    def __init__(self, guest: str, error: VirtError) -> None:
+        super().__init__(error.libvirt_message, error.code)
+        self.guest = guest
+
+
+def _look_up(raw: Any, name: str) -> Any:
+    try:
+        return raw.lookupByName(name)
+    except libvirt.libvirtError as exc:
+        error = from_libvirt(exc)
+        if isinstance(error, GuestNotFound):
+            raise NoSuchGuest(name, error) from exc
+        raise
+
+
+def _edit(host: Host, domain: Any) -> Edit:
+    active = bool(domain.isActive())
+    persistent = bool(domain.isPersistent())
+    secure: int = libvirt.VIR_DOMAIN_XML_SECURE
+    live = domain.XMLDesc(secure) if active else None
+    stored = domain.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else live
+    if stored is None:
+        raise Invalid(f"guest {domain.name()} is gone")
+    return Edit(
+        host,
+        domain.name(),
+        domain.UUIDString(),
+        persistent,
+        Domain.parse(stored),
+        Domain.parse(live) if live is not None else None,
+    )
+
+
+def _steps(raw: Any, edit: Edit, before: str) -> list[Step]:
+    steps = list(edit.live_steps)
+    if edit.is_changed(before):
+        if edit.persistent:
+            after = edit.config.to_xml()
+            steps.append(
+                Step(
+                    DEFINE,
+                    lambda _domain: raw.defineXML(after),
+                    lambda _domain: raw.defineXML(before),
+                )
+            )
+        elif not steps:
+            raise Invalid(
+                f"guest {edit.name} has no stored definition, and this can't be changed while it runs"
+            )
+    return steps + edit.last_steps
+
+
+DEFINE = "Failed to define domain"
+
+
+def _carry_out(steps: Sequence[tuple[Any, Step]]) -> None:
+    done: list[tuple[Any, Step]] = []
+    try:
+        for domain, step in steps:
+            _do(domain, step)
+            done.append((domain, step))
+    except BaseException:
+        for domain, step in reversed(done):
+            _take_back(domain, step)
+        raise
+
+
+def _do(domain: Any, step: Step) -> None:
+    try:
+        step.do(domain)
+    except libvirt.libvirtError as exc:
+        error = from_libvirt(exc)
+        raise Refused(f"{step.what}: {error.libvirt_message}", error.code) from exc
+
+
+def _take_back(domain: Any, step: Step) -> None:
+    try:
+        step.undo(domain)
+    except (libvirt.libvirtError, VirtError) as exc:
+        _log.error("guest %s: %s could not be taken back: %s", domain.name(), step.what, exc)
+
+
+# --- steps ----------------------------------------------------------------------------------------
+
+
+def attach(what: str, edit: Edit, xml: str, kind: str, devid: str) -> Step:
+    """Plugs a device into a guest that runs; `kind` and `devid` are what it is known by then."""
+    return Step(
+        what,
+        lambda domain: domain.attachDeviceFlags(xml, LIVE),
+        lambda domain: _detach(edit.host, domain, xml, kind, devid),
+    )
+
+
+def detach(what: str, edit: Edit, xml: str, kind: str, devid: str) -> Step:
+    """Unplugs a device; waits until the guest has released it."""
+    return Step(
+        what,
+        lambda domain: _detach(edit.host, domain, xml, kind, devid),
+        lambda domain: domain.attachDeviceFlags(xml, LIVE),
+    )
+
+
+def update(what: str, before: str, after: str) -> Step:
+    """Changes a device of a guest that runs."""
+    return Step(
+        what,
+        lambda domain: domain.updateDeviceFlags(after, LIVE),
+        lambda domain: domain.updateDeviceFlags(before, LIVE),
+    )
+
+
+def set_memory(what: str, before: int, after: int) -> Step:
+    """Changes the memory, in KiB, of a guest that runs."""
+    return Step(
+        what,
+        lambda domain: domain.setMemoryFlags(after, LIVE),
+        lambda domain: domain.setMemoryFlags(before, LIVE),
+    )
+
+
+def set_vcpus(what: str, before: int, after: int) -> Step:
+    """Changes the number of virtual CPUs of a guest that runs."""
+    return Step(
+        what,
+        lambda domain: domain.setVcpusFlags(after, LIVE),
+        lambda domain: domain.setVcpusFlags(before, LIVE),
+    )
+
+
+def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
+    """Changes scheduler parameters of a guest that runs."""
+    before: dict[str, int] = {}
+
+    def do(domain: Any) -> None:
+        known = domain.schedulerParametersFlags(LIVE)
+        before.update({name: known[name] for name in values if name in known})
+        domain.setSchedulerParametersFlags(dict(values), LIVE)
+
+    return Step(what, do, lambda domain: domain.setSchedulerParametersFlags(dict(before), LIVE))
+
+
+def set_autostart(what: str, before: bool, after: bool) -> Step:
+    """Sets whether the guest starts with the host."""
+    return Step(
+        what,
+        lambda domain: domain.setAutostart(int(after)),
+        lambda domain: domain.setAutostart(int(before)),
+    )
+
+
+def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
+    domain.detachDeviceFlags(xml, LIVE)
+    until = time.monotonic() + host.settings.unplug_timeout
+    while _has(domain, kind, devid):
+        if time.monotonic() > until:
+            raise Refused(
+                f"guest {domain.name()} doesn't release {devid} within "
+                f"{host.settings.unplug_timeout:g} s"
+            )
+        time.sleep(_POLL)
+
+
+def _has(domain: Any, kind: str, devid: str) -> bool:
+    found: AnyDevice | None = find(Domain.view(domain.XMLDesc(0)), kind, devid)
+    return found is not None
+
+
+# --- whole guests ---------------------------------------------------------------------------------
+
+UNDEFINE: int = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+"""What goes with a definition: saved state, libvirt's knowledge of snapshots, firmware variables."""
+
+
+def define(host: Host, xml: str, *, autostart: bool) -> None:
+    """Defines a new guest; where autostart can't be set, it is gone again.
+
+    Raises `Refused` with libvirt's text.
+    """
+
+    def run(raw: Any) -> None:
+        try:
+            domain = raw.defineXML(xml)
+        except libvirt.libvirtError as exc:
+            error = from_libvirt(exc)
+            raise Refused(f"{DEFINE}: {error.libvirt_message}", error.code) from exc
+        if autostart:
+            try:
+                domain.setAutostart(1)
+            except libvirt.libvirtError:
+                domain.undefineFlags(UNDEFINE)
+                raise
+
+    host.connection.call(run, idempotent=False)
+
+
+def remove(host: Host, name: str) -> None:
+    """Switches a guest off and removes its definition; its disks stay.
+
+    Raises GuestNotFound where there is none.
+    """
+
+    def run(raw: Any) -> None:
+        domain = raw.lookupByName(name)
+        with host.locks.hold(domain.UUIDString(), host.settings.lock_timeout):
+            persistent = domain.isPersistent()
+            if domain.isActive():
+                domain.destroy()
+            if persistent:
+                _undefine(domain)
+
+    host.connection.call(run, idempotent=False)
+
+
+def _undefine(domain: Any) -> None:
+    try:
+        domain.undefineFlags(UNDEFINE)
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() not in (
+            libvirt.VIR_ERR_NO_SUPPORT,
+            libvirt.VIR_ERR_INVALID_ARG,
+            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        ):
+            raise
+        domain.undefine()  # a driver that has none of these things

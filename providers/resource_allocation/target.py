@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The guest that a resource is meant for, as far as it decides what becomes of the resource."""
+
+from __future__ import annotations
+
+import secrets
+import stat
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from libvirtcim.virt import guestdata
+from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.errors import VirtError
+from libvirtcim.virt.families import Family
+from libvirtcim.virt.guestxml import GuestElement
+from libvirtcim.virt.host import Host, Needs
+
+BLOCK_POOLS = frozenset({"disk", "iscsi", "iscsi-direct", "logical", "mpath", "scsi"})
+"""Types of storage pools whose volumes are block devices."""
+
+
+class SettingError(Exception):
+    """A setting that no resource can be made of: the reason, and what it is about."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}, {detail}" if detail else reason)
+
+
+class Target:
+    """A guest's definition that is being written, and the host that it is for.
+
+    `new`: whether the guest is being made. `running`: whether it runs.
+    """
+
+    def __init__(
+        self, host: Host, domain: Domain, *, new: bool = False, running: bool = False
+    ) -> None:
+        self.host = host
+        self.domain = domain
+        self.new = new
+        self.running = running
+
+    @property
+    def family(self) -> Family:
+        """The guest's family."""
+        return self.host.family
+
+    def store(self, values: Mapping[str, int]) -> None:
+        """Keeps numbers of libvirtcim's own with the guest; 0 is kept as nothing."""
+        if not values:
+            return
+        domain = self.domain
+        element = domain.guestdata
+        if element is None:
+            data = guestdata.stored(
+                domain, domain.name or "", domain.uuid or "", self.host.side_files
+            )
+            element = GuestElement.new(weight=data.weight, limit=data.limit, reqstate=data.reqstate)
+        for name, value in values.items():
+            setattr(element, name, value or None)
+        domain.guestdata = element if element.element.attrib else None
+
+    @cached_property
+    def _others_macs(self) -> frozenset[str]:
+        """MAC addresses of the host's other guests, in lower case."""
+        views = (
+            view
+            for guest in self.host.guests(Needs.LIVE | Needs.CONFIG)
+            if guest.name != self.domain.name
+            for view in (guest.live_view, guest.config_view)
+            if view is not None
+        )
+        return frozenset(nic.mac.lower() for view in views for nic in view.interfaces if nic.mac)
+
+    def fresh_mac(self) -> str:
+        """A MAC address that no guest of the host has."""
+        own = {(nic.mac or "").lower() for nic in self.domain.interfaces}
+        while True:
+            last = ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
+            mac = f"{self.family.mac_prefix}:{last}"
+            if mac.lower() not in self._others_macs | own:
+                return mac
+
+    def check_mac(self, mac: str) -> None:
+        """Raises SettingError where another guest of the host has the address."""
+        if mac.lower() in self._others_macs:
+            raise SettingError("MAC address is used by another guest", f"Address {mac}")
+
+    def default_network(self) -> str | None:
+        """The network that guests get who name none: the first that runs."""
+        try:
+            return next((n.name for n in self.host.networks() if n.active), None)
+        except VirtError:
+            return None
+
+    def source_kind(self, path: str) -> str | None:
+        """`file`, `block` or `dir`: what is at a path of the host; None where nothing usable is."""
+        if not path:
+            return None
+        if self.host.connection.shares_files:
+            return _kind_here(path)
+        return self._kind_in_pool(path)
+
+    def _kind_in_pool(self, path: str) -> str | None:
+        """As far as the host's storage pools tell; a path outside of them is taken for a file."""
+        try:
+            volume = self.host.volumes().get(path)
+            types = {pool.name: pool.view.type for pool in self.host.storage_pools()}
+        except VirtError:
+            volume, types = None, {}
+        if volume is not None:
+            return "block" if types.get(volume.pool) in BLOCK_POOLS else "file"
+        return "block" if path.startswith("/dev/") else "file"
+
+
+def _kind_here(path: str) -> str | None:
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return None
+    if stat.S_ISBLK(mode):
+        return "block"
+    if stat.S_ISREG(mode):
+        return "file"
+    return "dir" if stat.S_ISDIR(mode) else None
