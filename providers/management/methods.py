@@ -87,12 +87,12 @@ def _check_uuid(host: Host, domain: Domain) -> None:
     if domain.uuid is None:
         return
     try:
-        host.guest_by_uuid(domain.uuid)
+        guest = host.guest_by_uuid(domain.uuid)
     except (ObjectNotFound, Invalid):
         return
     except VirtError as error:
         raise cim_error(error) from error
-    raise Failed(f"Guest '{domain.name}' is already defined with UUID {domain.uuid}")
+    raise Failed(f"Guest '{guest.name}' is already defined with UUID {domain.uuid}")
 
 
 def _give_resources(host: Host, domain: Domain, given: Sequence[Instance]) -> None:

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Recorded calls of DefineSystem, made again on a host that only notes what it is to define."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lxml import etree
+
+from libvirtcim import composition
+from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.errors import CIMError
+from libvirtcim.cim.objects import Given, InstancePath, RequestContext
+from libvirtcim.providers.resource_allocation import target
+from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.host import Host, Hosts, HostSettings
+from tests.recorded.recording import load_host
+from tests.standin import Domain, RecordedHost, StandInConnection
+
+SHUTOFF = 5
+LIBVIRTS = "Failed to define domain"
+"""Begins the error of what libvirt itself refused: what it was given counts, not its answer."""
+_KEY = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+class NotingHost(RecordedHost):
+    """Takes any definition and keeps the last one."""
+
+    defined: str | None = None
+
+    def defineXML(self, text: str) -> NotingHost:
+        self.defined = text
+        return self
+
+    def setAutostart(self, _on: int) -> None:
+        return None
+
+
+def kind_of_path(path: str) -> str | None:
+    """What was at a path of the recorded host."""
+    if path == "/dev/vda":
+        return "block"
+    if path.startswith("/dev/") or "nonexistent" in path or "missing" in path:
+        return None
+    return "file" if path.endswith((".img", ".iso", ".qcow2")) else "dir"
+
+
+def differences(
+    folder: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, str]]:
+    """Id of each call that is answered differently, and each respect in which it is."""
+    monkeypatch.setattr(target, "_kind_here", kind_of_path)
+    recorded, _facts = load_host(folder / "inputs", family)
+    recorded.domains = []
+    recorded.__class__ = NotingHost
+    assert isinstance(recorded, NotingHost)
+    broker = _broker(recorded, family.upper())
+    for row in rows(folder, family):
+        recorded.defined = None
+        for found in _differences(row, broker, recorded):
+            yield row["id"], found
+        if row["id"] in ("clash-first", "clash"):
+            uuid = etree.fromstring(recorded.defined or "").findtext("uuid") or ""
+            recorded.domains = [Domain("t1", uuid, SHUTOFF, recorded.defined or "")]
+
+
+def rows(folder: Path, family: str) -> list[dict[str, Any]]:
+    """The recorded calls."""
+    everything = json.loads((folder / f"methods-{family}.json").read_text())
+    return [row for row in everything if row["section"] == "DefineSystem"]
+
+
+def _broker(recorded: RecordedHost, prefix: str) -> Broker:
+    hosts = Hosts({})
+    settings = HostSettings(side_file_dir=None, host_name="host")
+    connection = StandInConnection(FAMILIES[prefix].uri, recorded)
+    hosts._hosts[prefix] = Host(connection, FAMILIES[prefix], settings)
+    return composition.broker(hosts)
+
+
+def _differences(row: dict[str, Any], broker: Broker, host: NotingHost) -> list[str]:
+    arguments = {name: _given(value) for name, value in row["args"].items()}
+    failed: CIMError | None = None
+    try:
+        broker.invoke_method(RequestContext(), _path(row["path"]), "DefineSystem", arguments)
+    except CIMError as error:
+        failed = error
+    expected = row.get("error")
+    if expected is None or (row.get("xml_sent") and expected["description"].startswith(LIBVIRTS)):
+        if failed is not None:
+            return [f"refused: {failed}"]
+        assert host.defined is not None
+        return _compared(row["xml_sent"][0], host.defined)
+    if failed is None:
+        return [f"accepted, not {expected['description']}"]
+    label = expected["description"].partition(":")[0]
+    same = failed.status == expected["status"] and failed.message.startswith(label)
+    # statuses that clients know without text
+    known = same or failed.status == expected["status"] in (4, 13)
+    return [] if known else [f"{failed}, not {expected['description']}"]
+
+
+def _given(value: Any) -> Given:
+    if isinstance(value, dict) and "ref" in value:
+        return Given(_path(value["ref"]))
+    if isinstance(value, dict) and {"type", "value"} <= value.keys():
+        return Given(value["value"], value["type"])
+    return Given(value)
+
+
+def _path(text: str) -> InstancePath:
+    classname, _dot, keys = text.partition(".")
+    found = tuple((name, value.replace('\\"', '"')) for name, value in _KEY.findall(keys))
+    return InstancePath(classname, found, "root/virt")
+
+
+def _compared(recorded: str, ours: str) -> list[str]:
+    """What one definition has more than the other; UUIDs and MAC addresses are chosen anew."""
+    before, after = Counter(_lines(recorded)), Counter(_lines(ours))
+    return [f"-{line}" for line in before - after] + [f"+{line}" for line in after - before]
+
+
+def _lines(text: str) -> Iterator[str]:
+    for element in etree.fromstring(text).iter():
+        if isinstance(element.tag, str) and element.tag not in ("uuid", "mac"):
+            parents = "/".join(str(e.tag) for e in reversed(list(element.iterancestors())))
+            attributes = " ".join(f"{k}={v}" for k, v in sorted(element.attrib.items()))
+            yield f"{parents}/{element.tag}[{attributes}]{(element.text or '').strip()}"

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Recorded calls of DefineSystem: the same definition, or the same error, but for what has a reason."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.recorded import define
+from tests.recorded.test_replay import VARIABLE
+
+pytestmark = pytest.mark.skipif(
+    VARIABLE not in os.environ, reason=f"{VARIABLE} names no directory with recordings"
+)
+
+REASONS = {
+    r"-domain/cputune(/shares)?\[\](0|1024)?": "no weight where none is asked for: 0 keeps QEMU from "
+    "starting the guest",
+    r"\+domain/metadata.*": "weight and limit are kept in the guest's metadata, not in a file",
+    r"\+domain/cputune/shares\[\]1024": "containers have their family's weight by default",
+    r"-domain/(vcpu|memory|currentMemory)\[\][01]": "what is not asked for is not written: libvirt "
+    "gives one processor and refuses a guest without memory",
+    r"-domain/features\[\]": "an empty element is not written",
+    r"-domain/memory\[dumpCore=on\].*|\+domain/memory\[\]65536": "containers' memory has no dumpCore",
+    r"[-+]domain/os/boot.*": "one boot device is taken as a list of one",
+    r"[-+]domain/name\[\].*": "names are escaped",
+    r"[-+]domain/devices/input.*": "an attribute that is not asked for is not written",
+    r"[-+]domain/devices/graphics\[.*listen=\[?::1.*": "IPv6 addresses without brackets, as libvirt "
+    "wants them",
+    r"[-+]domain/devices/console/source.*::1.*": "IPv6 addresses without brackets, as libvirt wants them",
+    r"\+domain/devices/(console|serial)\[type=pty\]|\+domain/devices/console/target\[port=1\]|"
+    r"\+domain/devices/graphics\[autoport=yes keymap=en-us listen=127.0.0.1 port=-1 type=vnc\]": "a console or serial port that is asked for as a display is made",
+    r"\+domain/devices/interface/filterref.*": "FilterRef is written",
+    r"[-+]domain/devices/controller/driver.*": "the number of queues is spelt as libvirt spells it",
+    r"[-+]domain/devices/controller\[index=0 model=virtio-scsi.*": "numbers are taken where text is due",
+    r"[-+]domain/devices/(disk|filesystem).*": "a file that is asked for as a file system is one; "
+    "libvirt refuses both",
+    r"accepted, not .*(AllocationUnits|SIGSEGV|parse embedded|incompatible).*": "more is understood",
+    r"accepted, not .*`VirtualQuantity' field in Memory.*": "signed numbers are read",
+    r"accepted, not Failed to define domain: xml .*": "libvirt decides, and says what is wrong",
+    r"accepted, not .*No NetworkPool specified.*": "this host has an active network",
+    r"accepted, not .*Unsupported graphics type.*": "SPICE is known",
+    r"accepted, not SystemSettings Error": "IsFullVirt is no property of containers",
+    r".*Missing VirtualSystemIdentifier.*": "said before libvirt is asked",
+    r".*VirtualSystemSettingData given, .*": "settings of another family are refused",
+    r".*there is no class .*": "unknown classes are refused when they are read",
+    r"refused: .*-5 is outside uint64.*": "a size below zero is refused",
+    r"refused: .*Missing `VirtualDevice' property": "settings of a storage pool have no VirtualDevice",
+    r"refused: .*abc is no port": "said before libvirt is asked",
+    r".*ControllerRASD ResourceSubType field not valid.*": "said before libvirt is asked",
+}
+"""Pattern of a difference → why it is one."""
+
+
+def test_recorded_definitions_and_the_reasons_of_all_differences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Path(os.environ[VARIABLE])
+    explained: Counter[str] = Counter()
+    unexplained = []
+    for family in ("kvm", "lxc"):
+        assert define.rows(folder, family)
+        for call, difference in define.differences(folder, family, monkeypatch):
+            found = next((p for p in REASONS if re.fullmatch(p, difference, re.DOTALL)), None)
+            if found is None:
+                unexplained.append(f"{family} {call}: {difference}")
+            else:
+                explained[found] += 1
+    for pattern, count in explained.most_common():
+        print(f"{count:5} {REASONS[pattern]}")
+    assert not unexplained, f"{len(unexplained)} differences:\n" + "\n".join(unexplained[:60])
+    assert not REASONS.keys() - explained.keys(), "rows that explain nothing"
