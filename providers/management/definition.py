@@ -231,4 +231,6 @@ def reference(host: Host, name: str) -> Domain:
     domain.cpu_shares = None
     domain.guestdata = None
     domain.nvram = None
+    for nic in domain.interfaces:
+        nic.mac = None
     return domain

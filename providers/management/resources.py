@@ -122,6 +122,9 @@ def give(domain: Domain, resources: Sequence[Asked], host: Host) -> None:
         one.setting is not processor.SETTING for one in resources
     ):
         processor.SETTING.apply(domain, {}, target)
+    for nic in domain.interfaces:
+        if nic.mac is None:
+            nic.mac = target.fresh_mac()
 
 
 _PLACE_OF_TAG = {"console": "consoles", "serial": "serials"}
@@ -149,6 +152,14 @@ def _drop_same(domain: Domain, setting: Setting, device: Any) -> None:
 
 def _delete(domain: Domain, setting: Setting, device: Any) -> None:
     place = _PLACE_OF_TAG.get(device.TAG, setting.place)
+    if setting is console.SETTING:
+        twin = console.serial_twin(domain, device)
+        if twin is not None:
+            _take_out(domain, "serials", twin)
+    _take_out(domain, place, device)
+
+
+def _take_out(domain: Domain, place: str, device: Any) -> None:
     left = tuple(one for one in getattr(domain, place) if one.element is not device.element)
     setattr(domain, place, left)
 

@@ -12,7 +12,8 @@ from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.device import DeviceItem
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
 from libvirtcim.providers.resource_allocation.target import SettingError, Target
-from libvirtcim.virt.devices.chardev import Console
+from libvirtcim.virt.devices.chardev import CharDevice, Console, Serial
+from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.host import Hosts
 
 SOURCE_TYPES = (
@@ -118,9 +119,23 @@ def _make(values: Mapping[str, Value], target: Target) -> Console:
     return Console.new()
 
 
+def serial_twin(domain: Domain, console: Console) -> Serial | None:
+    """The serial port that libvirt lists as a console too; what is said there counts."""
+    if console.target_type != "serial":
+        return None
+    port = console.target_port or 0
+    return next((serial for serial in domain.serials if (serial.target_port or 0) == port), None)
+
+
 def _write(console: Console, values: Mapping[str, Value], target: Target) -> None:
     if all(values.get(name) is None for name in _SOURCE):
         return
+    twin = serial_twin(target.domain, console)
+    for device in (console, twin) if twin is not None else (console,):
+        _write_source(device, values)
+
+
+def _write_source(console: CharDevice, values: Mapping[str, Value]) -> None:
     number = values.get("SourceType")
     if number is not None and number >= len(SOURCE_TYPES):
         raise ConsoleError(f"Invalid SourceType value: {number}.")
@@ -134,7 +149,7 @@ def _write(console: Console, values: Mapping[str, Value], target: Target) -> Non
         _WRITE_SOURCE[kind](console, values.get("BindURL"), values.get("ConnectURL"))
 
 
-def _clear_source(console: Console) -> None:
+def _clear_source(console: CharDevice) -> None:
     for attribute in (
         *("path", "mode", "host", "service", "channel", "protocol", "tty"),
         *("bind_host", "bind_service", "connect_host", "connect_service"),
@@ -142,7 +157,7 @@ def _clear_source(console: Console) -> None:
         setattr(console, attribute, None)
 
 
-def _write_path(console: Console, kind: str, values: Mapping[str, Value]) -> None:
+def _write_path(console: CharDevice, kind: str, values: Mapping[str, Value]) -> None:
     path = values.get("SourcePath")
     if path is not None:
         console.path = path
@@ -173,7 +188,7 @@ def _one_end(bind: str | None, connect: str | None, what: str) -> tuple[str, str
     raise ConsoleError(f"Neither ConnectURL nor BindURL specified for {what}.")
 
 
-def _write_unix(console: Console, bind: str | None, connect: str | None) -> None:
+def _write_unix(console: CharDevice, bind: str | None, connect: str | None) -> None:
     mode, url, name = _one_end(bind, connect, "UNIX domain sockets")
     scheme, _host, _port, path = _parts(url, f"{name} for UNIX domain socket")
     if scheme != "file":
@@ -184,7 +199,7 @@ def _write_unix(console: Console, bind: str | None, connect: str | None) -> None
     console.mode, console.path = mode, path
 
 
-def _write_udp(console: Console, bind: str | None, connect: str | None) -> None:
+def _write_udp(console: CharDevice, bind: str | None, connect: str | None) -> None:
     for name, url in (("BindURL", bind), ("ConnectURL", connect)):
         if url is None:
             raise ConsoleError(f"{name} not specified for UDP network console.")
@@ -197,7 +212,7 @@ def _write_udp(console: Console, bind: str | None, connect: str | None) -> None:
             console.connect_host, console.connect_service = host, port or None
 
 
-def _write_tcp(console: Console, bind: str | None, connect: str | None) -> None:
+def _write_tcp(console: CharDevice, bind: str | None, connect: str | None) -> None:
     mode, url, name = _one_end(bind, connect, "TCP sockets")
     scheme, host, port, _path = _parts(url, f"{name} for TCP sockets")
     if not port:
@@ -208,7 +223,7 @@ def _write_tcp(console: Console, bind: str | None, connect: str | None) -> None:
     console.protocol = scheme
 
 
-_WRITE_SOURCE: Mapping[str, Callable[[Console, str | None, str | None], None]] = {
+_WRITE_SOURCE: Mapping[str, Callable[[CharDevice, str | None, str | None], None]] = {
     "unix": _write_unix,
     "udp": _write_udp,
     "tcp": _write_tcp,

@@ -32,8 +32,8 @@ REASONS = {
     r"[-+]domain/devices/graphics\[.*listen=\[?::1.*": "IPv6 addresses without brackets, as libvirt "
     "wants them",
     r"[-+]domain/devices/console/source.*::1.*": "IPv6 addresses without brackets, as libvirt wants them",
-    r"\+domain/devices/(console|serial)\[type=pty\]|\+domain/devices/console/target\[port=1\]|"
-    r"\+domain/devices/graphics\[autoport=yes keymap=en-us listen=127.0.0.1 port=-1 type=vnc\]": "a console or serial port that is asked for as a display is made",
+    r"\+domain/devices/(console|serial).*|\+domain/devices/graphics\[.*127.*": "a console or serial port "
+    "that is asked for as a display is made",
     r"\+domain/devices/interface/filterref.*": "FilterRef is written",
     r"[-+]domain/devices/controller/driver.*": "the number of queues is spelt as libvirt spells it",
     r"[-+]domain/devices/controller\[index=0 model=virtio-scsi.*": "numbers are taken where text is due",
