@@ -62,13 +62,16 @@ class PoolItem:
 
 
 def tag_of(source: StoragePool | Network | None) -> str:
-    """What tells a pool from others of its kind: its name.
+    """What tells a pool from others of its kind."""
+    return PARENT if source is None else tag_of_name(source.name)
+
+
+def tag_of_name(name: str) -> str:
+    """The tag of a storage pool or network: its name.
 
     One that is called as the parent gets a slash in front, which libvirt takes in no name.
     """
-    if source is None:
-        return PARENT
-    return f"/{source.name}" if source.name == PARENT else source.name
+    return f"/{name}" if name == PARENT else name
 
 
 def name_of_tag(tag: str) -> str:

@@ -14,6 +14,7 @@ from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, 
 from libvirtcim.cim.errors import CIMError, Failed, NotFound, NotSupported
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
+from libvirtcim.providers import pool_configuration
 from libvirtcim.providers.common import (
     ALL,
     HostItem,
@@ -162,12 +163,20 @@ POOL_CONFIGURATION = Service(
                 "uint32",
                 "Looks again what is in a pool.",
                 (_POOL, _JOB),
-                prefixes=("KVM",),
             ),
         ),
         registration=registered("Virt_ResourcePoolConfigurationService", "instance", "method"),
     ),
     {"Name": lambda i: "RPCS"},
+    operations={
+        "CreateChildResourcePool": Operation(
+            pool_configuration.create_child_pool, frozenset({"Settings"})
+        ),
+        "DeleteResourcePool": Operation(pool_configuration.delete_pool, frozenset({"Pool"})),
+        "CreateResourceInPool": Operation(pool_configuration.create_in_pool),
+        "DeleteResourceInPool": Operation(pool_configuration.delete_in_pool),
+        "RefreshResourcesInPool": Operation(pool_configuration.refresh_pool),
+    },
     unsupported=("CreateResourcePool", "RemoveResourcesFromResourcePool"),
 )
 

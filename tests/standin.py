@@ -108,6 +108,7 @@ class Volume:
 
     volume_path: str
     figures: Sequence[int]
+    format: str = "raw"
 
     def key(self) -> str:
         return self.volume_path
@@ -120,6 +121,12 @@ class Volume:
 
     def info(self) -> Sequence[int]:
         return self.figures
+
+    def XMLDesc(self, _flags: int = 0) -> str:
+        return (
+            f"<volume><name>{self.name()}</name><target><path>{self.volume_path}</path>"
+            f"<format type='{self.format}'/></target></volume>"
+        )
 
 
 @dataclass(frozen=True)
@@ -260,6 +267,16 @@ class RecordedHost:
             name,
             libvirt.VIR_ERR_NO_STORAGE_POOL,
             "Storage pool not found: no storage pool with matching name",
+        )
+
+    def storageVolLookupByPath(self, path: str) -> Volume:
+        for pool in self.pools:
+            for volume in pool.volumes:
+                if volume.path() == path:
+                    return volume
+        raise libvirt_error(
+            libvirt.VIR_ERR_NO_STORAGE_VOL,
+            f"Storage volume not found: no storage vol with matching path '{path}'",
         )
 
     def listAllStoragePools(self, flags: int = 0) -> list[Pool]:

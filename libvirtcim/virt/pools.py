@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Storage pools and virtual networks of a host, running or not, as one reading saw them."""
+"""Storage pools and virtual networks of a host, running or not, as one reading saw them; volumes.
+
+What is declared here both reads libvirt's definitions and writes new ones (see `pool_changes`).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from typing import Any, Generic, TypeVar
 import libvirt
 
 from libvirtcim.virt.handles import listed, readable
-from libvirtcim.virt.xmltree import Attr, Size, Text, Values, XmlObject, computed
+from libvirtcim.virt.xmltree import Attr, Flag, IntText, Size, Text, Values, XmlObject, computed
+
+IMAGE_POOLS = frozenset({"dir", "fs", "netfs", "gluster", "vstorage"})
+"""Types of the storage pools whose volumes are files, and have a format."""
 
 
 class StoragePoolDefinition(XmlObject):
@@ -28,6 +34,9 @@ class StoragePoolDefinition(XmlObject):
     source_dir = Attr("source/dir", "path")
     source_devices = Values("source/device", "path")
     source_name = Text("source/name")
+    source_format = Attr("source/format", "type")
+    adapter_type = Attr("source/adapter", "type")
+    adapter_parent = Attr("source/adapter", "parent")
     adapter_name = Attr("source/adapter", "name")
     adapter_port = Attr("source/adapter", "wwpn")
     adapter_node = Attr("source/adapter", "wwnn")
@@ -35,12 +44,16 @@ class StoragePoolDefinition(XmlObject):
 
 
 class NetworkDefinition(XmlObject):
-    """`<network>`: a virtual network. One without a bridge has its guests on a host device."""
+    """`<network>`: a virtual network. One without a bridge has its guests on a host device.
+
+    `has_bridge` without `bridge`: libvirt makes a bridge and finds a name for it.
+    """
 
     TAG = "network"
 
     name = Text("name")
     uuid = Text("uuid")
+    has_bridge = Flag("bridge")
     bridge = Attr("bridge", "name")
     forward_mode = Attr("forward", "mode")
     forward_device = Attr("forward", "dev")
@@ -53,6 +66,22 @@ class NetworkDefinition(XmlObject):
     def is_isolated(self) -> bool:
         """Whether nothing leads out of it."""
         return self.forward_mode is None and self.forward_device is None
+
+
+class VolumeDefinition(XmlObject):
+    """`<volume>`: a storage volume. `allocation` is in bytes; `capacity` is in `capacity_unit`.
+
+    libvirt itself writes sizes in bytes.
+    """
+
+    TAG = "volume"
+
+    name = Text("name")
+    allocation = Size("allocation")
+    capacity = IntText("capacity")
+    capacity_unit = Attr("capacity", "unit")
+    path = Text("target/path")
+    format = Attr("target/format", "type")
 
 
 DefinitionT = TypeVar("DefinitionT", bound=XmlObject)
@@ -106,6 +135,11 @@ def find_storage_pool(raw: Any, name: str) -> StoragePool:
 def find_network(raw: Any, name: str) -> Network:
     """The virtual network of that name; raises libvirtError where there is none."""
     return _one(raw.networkLookupByName(name), NetworkDefinition)
+
+
+def find_volume(raw: Any, path: str) -> VolumeDefinition:
+    """The definition of the volume with that path; raises libvirtError where there is none."""
+    return VolumeDefinition.view(raw.storageVolLookupByPath(path).XMLDesc(0))
 
 
 def _read(

@@ -12,8 +12,9 @@ from typing import Any
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
-from libvirtcim.cim.objects import InstancePath
+from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, ProviderRequest
+from libvirtcim.providers.byte_units import BYTE, scaled
 from libvirtcim.providers.common import (
     ALL,
     FamilyProvider,
@@ -23,9 +24,20 @@ from libvirtcim.providers.common import (
     translated,
 )
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS
+from libvirtcim.providers.resource_allocation.pool_fields import (
+    ADAPTER,
+    ADAPTER_PARENT,
+    NETWORK_FIELDS,
+    STORAGE_POOL_FIELDS,
+    VOLUME_FORMAT,
+    VOLUME_NAME,
+    VOLUME_PATH,
+    Field,
+)
 from libvirtcim.providers.resource_pool import tag_of
+from libvirtcim.virt.errors import VirtError
 from libvirtcim.virt.host import Hosts, Volume
-from libvirtcim.virt.pools import Network, StoragePool
+from libvirtcim.virt.pools import IMAGE_POOLS, Network, StoragePool, find_volume
 
 NET_POOL = ClassDecl(
     "NetPoolResourceAllocationSettingData",
@@ -40,14 +52,22 @@ NET_POOL = ClassDecl(
         Property(
             "ForwardMode",
             "uint16",
-            "How traffic leaves the network.",
-            values={"0": "None", "1": "NAT", "2": "Routed"},
+            "How traffic leaves the network. A bridged one is a bridge of the host, or guests on "
+            "ForwardDevice itself, and has no addresses.",
+            values={"0": "None", "1": "NAT", "2": "Routed", "3": "Bridged"},
         ),
+        Property(
+            "BridgeName",
+            "string",
+            "The network's bridge: of a bridged network one that the host has, of another one that "
+            "libvirt makes, with a name of its own choice where none is given.",
+        ),
+        Property("Autostart", "uint16", "1 if the network starts with the host."),
     ),
     registration=registered("Virt_RASD"),
 )
 
-POOL_TYPES = {
+_TYPE_MEANINGS = {
     "0": "Unknown",
     "1": "Directory",
     "2": "File System",
@@ -64,7 +84,7 @@ DISK_POOL = ClassDecl(
     "A storage pool, there or to be made.",
     ALL,
     (
-        Property("Type", "uint16", "Kind of the pool.", values=POOL_TYPES),
+        Property("Type", "uint16", "Kind of the pool.", values=_TYPE_MEANINGS),
         Property("Autostart", "uint16", "1 if the pool starts with the host."),
         Property("Path", "string", "Directory under which the pool's volumes appear."),
         Property("DevicePaths", "string", "Devices that hold the pool.", array=True),
@@ -73,6 +93,18 @@ DISK_POOL = ClassDecl(
         Property("AdapterName", "string", "SCSI adapter."),
         Property("PortName", "string", "World-wide port name of the adapter."),
         Property("NodeName", "string", "World-wide node name of the adapter."),
+        Property("SourceName", "string", "Name of what holds the pool: of the volume group."),
+        Property(
+            "SourceFormat",
+            "string",
+            "Format of what holds the pool, in libvirt's word: of the file system or partition table.",
+        ),
+        Property(
+            "Build",
+            "boolean",
+            "Asks, of a pool to be made, that what it lies in is made too: directory, file system, "
+            "partition table or volume group. Nothing is written over. Never shown.",
+        ),
     ),
     registration=registered("Virt_RASD"),
 )
@@ -80,38 +112,38 @@ DISK_POOL = ClassDecl(
 STORAGE_VOLUME = ClassDecl(
     "StorageVolumeResourceAllocationSettingData",
     SUPERCLASS,
-    "A storage volume, there or to be made. VirtualQuantity and Reservation are its capacity and "
-    "allocation in bytes; Capacity and AllocationQuantity, of 16 bits, the same in AllocationUnits, "
-    "rounded up.",
+    "A storage volume, there or to be made; InstanceID is its path. VirtualQuantity is its capacity "
+    "in VirtualQuantityUnits, Reservation its allocation in bytes. Capacity, of 16 bits, is the "
+    "capacity in AllocationUnits, rounded up; AllocationQuantity, of 16 bits, the allocation in bytes.",
     ("Xen", "KVM"),
     (
         Property("VolumeName", "string", "Name of the volume in its pool."),
         Property("Path", "string", "Path of the volume on the host."),
-        Property("FormatType", "uint16", "Format of the image."),
-        Property("AllocationQuantity", "uint16", "Size taken at once, in AllocationUnits."),
+        Property("FormatType", "uint16", "Format of the image.", values={"1": "Raw", "2": "QCOW2"}),
+        Property("AllocationQuantity", "uint16", "Size taken at once, in bytes."),
         Property("Capacity", "uint16", "Size at most, in AllocationUnits."),
-        Property("AllocationUnits", "string", "Unit of the sizes.", override=True),
+        Property(
+            "AllocationUnits",
+            "string",
+            "Unit of Capacity: Bytes, KiloBytes ... PetaBytes, or in libvirt's words.",
+            override=True,
+        ),
     ),
     registration=registered("Virt_RASD"),
 )
 
 
-UNITS = ("Bytes", "KiloBytes", "MegaBytes", "GigaBytes", "TeraBytes", "PetaBytes")
 LARGEST_UINT16 = 0xFFFF
 NETWORK, DISK, VOLUME = 10, 17, 32768
 """Resource types."""
-_FORWARD_MODES = {None: 0, "nat": 1, "route": 2}
-_TYPE_NUMBERS = {
-    name: number
-    for number, name in enumerate(("dir", "fs", "netfs", "disk", "iscsi", "logical", "scsi"), 1)
-}
 
 
 @dataclass(frozen=True, slots=True)
 class PoolSettingItem:
-    """What a setting is about, and the id that it has: the pool's, or `<pool>/<volume>`."""
+    """What a setting is about, and the id that it has: the pool's, or the volume's path."""
 
     prefix: str
+    reading: HostReading
     instance_id: str
     source: Network | StoragePool | Volume
 
@@ -121,30 +153,37 @@ class PoolSettingItem:
         return getattr(self.source, "view", None)
 
 
-def scaled(size: int, largest: int) -> tuple[int, str]:
-    """A size in the least unit in which `largest` fits into 16 bits, rounded up, and the unit."""
-    exponent = 0
-    while -(-largest >> 10 * exponent) > LARGEST_UINT16:
-        exponent += 1
-    return -(-size >> 10 * exponent), UNITS[exponent]
+def _column(field: Field) -> Callable[[PoolSettingItem], Value]:
+    return lambda item: field.of(item.view)
 
 
-def _view(name: str) -> Callable[[PoolSettingItem], Any]:
-    return lambda item: getattr(item.view, name)
+def _defined(fields: Iterable[Field]) -> Columns:
+    """The columns of what a definition says."""
+    return {field.name: _column(field) for field in fields}
 
 
-def _first(name: str) -> Callable[[PoolSettingItem], Any]:
-    return lambda item: (getattr(item.view, name) or (None,))[0]
+def _capacity(item: PoolSettingItem) -> tuple[int, str]:
+    volume: Any = item.source
+    return scaled(volume.capacity, LARGEST_UINT16)
 
 
-def _sized(name: str, part: int) -> Callable[[PoolSettingItem], Any]:
-    """The size (0) or unit (1) of a volume."""
+def _small_allocation(item: PoolSettingItem) -> int | None:
+    """The allocation in bytes, where that fits into 16 bits."""
+    volume: Any = item.source
+    return volume.allocation if volume.allocation <= LARGEST_UINT16 else None
 
-    def value(item: PoolSettingItem) -> Any:
-        volume: Any = item.source
-        return scaled(getattr(volume, name), max(volume.capacity, volume.allocation))[part]
 
-    return value
+def _format(item: PoolSettingItem) -> Value:
+    """The format of an image; None of a volume that is none, or has gone."""
+    volume: Any = item.source
+    pool = item.reading.pool_of_name.get(volume.pool)
+    if pool is None or pool.view.type not in IMAGE_POOLS:
+        return None
+    try:
+        found = item.reading.host.connection.call(lambda raw: find_volume(raw, volume.path))
+    except VirtError:
+        return None
+    return VOLUME_FORMAT.of(found)
 
 
 def _networks(reading: HostReading) -> Iterator[tuple[str, Network]]:
@@ -155,8 +194,8 @@ def _storage_pools(reading: HostReading) -> Iterator[tuple[str, StoragePool]]:
     return ((f"DiskPool/{tag_of(pool)}", pool) for pool in reading.storage_pools)
 
 
-def _volumes(reading: HostReading) -> Iterator[tuple[str, Volume]]:
-    return ((f"{v.pool}/{v.name}", v) for v in reading.host.volumes().values())
+def _volumes(reading: HostReading) -> Iterable[tuple[str, Volume]]:
+    return reading.host.volumes().items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,12 +216,8 @@ POOL_SETTINGS = (
         {
             "PoolID": lambda i: i.instance_id,
             "ElementName": lambda i: i.source.name,
-            "Address": _view("address"),
-            "Netmask": _view("netmask"),
-            "IPRangeStart": _view("range_start"),
-            "IPRangeEnd": _view("range_end"),
-            "ForwardDevice": _view("forward_device"),
-            "ForwardMode": lambda i: _FORWARD_MODES.get(i.view.forward_mode),
+            "Autostart": lambda i: int(i.source.autostart),
+            **_defined(NETWORK_FIELDS),
         },
     ),
     PoolSetting(
@@ -192,15 +227,9 @@ POOL_SETTINGS = (
         {
             "PoolID": lambda i: i.instance_id,
             "ElementName": lambda i: i.source.name,
-            "Type": lambda i: _TYPE_NUMBERS.get(i.view.type, 0),
             "Autostart": lambda i: int(i.source.autostart),
-            "Path": _view("target_path"),
-            "DevicePaths": lambda i: list(i.view.source_devices) or None,
-            "Host": _first("source_hosts"),
-            "SourceDirectory": _view("source_dir"),
-            "AdapterName": _view("adapter_name"),
-            "PortName": _view("adapter_port"),
-            "NodeName": _view("adapter_node"),
+            **_defined(STORAGE_POOL_FIELDS),
+            "AdapterName": lambda i: ADAPTER.of(i.view) or ADAPTER_PARENT.of(i.view),
         },
     ),
     PoolSetting(
@@ -210,15 +239,16 @@ POOL_SETTINGS = (
         {
             "PoolID": lambda i: f"DiskPool/{i.source.pool}",
             "ElementName": lambda i: i.source.name,
-            "VolumeName": lambda i: i.source.name,
-            "Path": lambda i: i.source.path,
+            "VolumeName": lambda i: VOLUME_NAME.of(i.source),
+            "Path": lambda i: VOLUME_PATH.of(i.source),
+            "FormatType": _format,
             "Address": lambda i: i.source.path,
             "VirtualQuantity": lambda i: i.source.capacity,
-            "VirtualQuantityUnits": lambda i: "byte",
+            "VirtualQuantityUnits": lambda i: BYTE,
             "Reservation": lambda i: i.source.allocation,
-            "Capacity": _sized("capacity", 0),
-            "AllocationQuantity": _sized("allocation", 0),
-            "AllocationUnits": _sized("capacity", 1),
+            "Capacity": lambda i: _capacity(i)[0],
+            "AllocationQuantity": _small_allocation,
+            "AllocationUnits": lambda i: _capacity(i)[1],
         },
     ),
 )
@@ -242,7 +272,7 @@ class PoolSettingProvider(FamilyProvider[PoolSettingItem]):
             return []
         with translated("Unable to list pools"):
             return [
-                PoolSettingItem(request.prefix, instance_id, source)
+                PoolSettingItem(request.prefix, reading, instance_id, source)
                 for instance_id, source in self._setting.sources(reading)
             ]
 

@@ -11,7 +11,7 @@ from tests.standin import Managed, Pool, Volume
 
 IMAGES = (
     Volume("/images/a.img", [0, 10 << 20, 3 << 20]),
-    Volume("/images/tiny", [0, 1000, 512]),
+    Volume("/images/tiny", [0, 1000, 512], "qcow2"),
 )
 POOLS = (
     Pool(
@@ -25,12 +25,12 @@ POOLS = (
     Pool(
         "exports",
         "<pool type='netfs'><name>exports</name><uuid>p2</uuid><capacity>0</capacity><allocation>0"
-        "</allocation><source><host name='nfs.example'/><dir path='/exp'/></source>"
+        "</allocation><source><host name='nfs.example'/><dir path='/exp'/><format type='nfs'/></source>"
         "<target><path>/mnt/exp</path></target></pool>",
     ),
     Pool(
         "0",
-        "<pool type='scsi'><name>0</name><uuid>p3</uuid><source><device path='/dev/sdx'/>"
+        "<pool type='scsi'><name>0</name><uuid>p3</uuid><source><device path='/dev/sdx'/><name>vg</name>"
         "<adapter name='host0' wwpn='01' wwnn='02'/></source></pool>",
         active=False,
     ),

@@ -383,7 +383,12 @@ VALUE_MAPS: Mapping[tuple[str, str, str], Mapping[str, str]] = {
         "4": "lun",
     },
     **{
-        (prefix, "NetPool", "ForwardMode"): {"0": "None", "1": "NAT", "2": "Routed"}
+        (prefix, "NetPool", "ForwardMode"): {
+            "0": "None",
+            "1": "NAT",
+            "2": "Routed",
+            "3": "Bridged",
+        }
         for prefix in ALL
     },
     **{

@@ -29,7 +29,7 @@ from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.guestxml import NAMESPACE, GuestElement
 from libvirtcim.virt.nwfilter import FilterDefinition, Rule
-from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition
+from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition, VolumeDefinition
 from libvirtcim.virt.xmltree import (
     Attr,
     Child,
@@ -321,7 +321,8 @@ GOLDEN += [
         "<pool type='iscsi'><name>p</name><uuid>u</uuid><capacity unit='KiB'>4</capacity>"
         "<allocation>512</allocation><available unit='bytes'>3584</available><source>"
         "<host name='a'/><host name='b'/><device path='/dev/x'/><dir path='/exp'/><name>vg</name>"
-        "<adapter name='host0' wwpn='1' wwnn='2'/></source><target><path>/t</path></target></pool>",
+        "<format type='lvm2'/><adapter type='fc_host' parent='host1' name='host0' wwpn='1' wwnn='2'/>"
+        "</source><target><path>/t</path></target></pool>",
         {
             "type": "iscsi",
             "name": "p",
@@ -333,10 +334,26 @@ GOLDEN += [
             "source_dir": "/exp",
             "source_devices": ("/dev/x",),
             "source_name": "vg",
+            "source_format": "lvm2",
+            "adapter_type": "fc_host",
+            "adapter_parent": "host1",
             "adapter_name": "host0",
             "adapter_port": "1",
             "adapter_node": "2",
             "target_path": "/t",
+        },
+    ),
+    (
+        VolumeDefinition,
+        "<volume><name>v</name><allocation>512</allocation><capacity unit='G'>5</capacity><target>"
+        "<path>/p/v</path><format type='qcow2'/></target></volume>",
+        {
+            "name": "v",
+            "allocation": 512,
+            "capacity": 5,
+            "capacity_unit": "G",
+            "path": "/p/v",
+            "format": "qcow2",
         },
     ),
     (
@@ -347,6 +364,7 @@ GOLDEN += [
         {
             "name": "n",
             "uuid": "u",
+            "has_bridge": True,
             "bridge": "br0",
             "forward_mode": "route",
             "forward_device": "eth0",
