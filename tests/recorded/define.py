@@ -122,13 +122,15 @@ def _path(text: str) -> InstancePath:
 
 def _compared(recorded: str, ours: str) -> list[str]:
     """What one definition has more than the other; UUIDs and MAC addresses are chosen anew."""
-    before, after = Counter(_lines(recorded)), Counter(_lines(ours))
+    before, after = Counter(lines(recorded)), Counter(lines(ours))
     return [f"-{line}" for line in before - after] + [f"+{line}" for line in after - before]
 
 
-def _lines(text: str) -> Iterator[str]:
+def lines(text: str) -> Iterator[str]:
+    """The elements of a definition, each with its parents, attributes and text."""
     for element in etree.fromstring(text).iter():
         if isinstance(element.tag, str) and element.tag not in ("uuid", "mac"):
             parents = "/".join(str(e.tag) for e in reversed(list(element.iterancestors())))
             attributes = " ".join(f"{k}={v}" for k, v in sorted(element.attrib.items()))
-            yield f"{parents}/{element.tag}[{attributes}]{(element.text or '').strip()}"
+            place = f"{parents}/{element.tag}".lstrip("/")
+            yield f"{place}[{attributes}]{(element.text or '').strip()}"
