@@ -19,6 +19,7 @@ import libconf
 
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
+from libvirtcim.virt.vsi import DEFAULT_ANNOUNCEMENTS, DEFAULT_OPTIONS
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
@@ -40,12 +41,25 @@ class General:
     readonly: bool = _setting(
         False, "Open libvirt read-only: guests can be seen, nothing can be changed", legacy=True
     )
+    disable_kvm: bool = _setting(
+        False, "Define guests for emulation although the machine has KVM", legacy=True
+    )
     side_files: Path = _setting(
         SIDE_FILES,
         "Directory of libvirt-cim's per-guest files, read until taken over",
     )
     indication_queue: int = _setting(
         1000, "Most indications that wait for one receiver; then the oldest are dropped"
+    )
+    lldptool_query_options: str = _setting(
+        DEFAULT_OPTIONS,
+        "What `lldptool -i <interface>` is given, to learn whether a switch knows guests' interfaces",
+        legacy=True,
+    )
+    vsi_support_key_string: str = _setting(
+        DEFAULT_ANNOUNCEMENTS,
+        "Beginnings of lines that lldptool must all answer of such a switch: {first, second ...}",
+        legacy=True,
     )
     log_level: str = _setting("info", "Least severity that is logged: debug, info, warning, error")
 

@@ -9,10 +9,11 @@ import platform
 from typing import Any
 
 from libvirtcim import __version__, composition
-from libvirtcim.config import Config
+from libvirtcim.config import Config, General
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import KNOWN
 from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
+from libvirtcim.virt.vsi import VsiSettings
 
 LIBRARIES = (
     "libvirt-python",
@@ -32,7 +33,15 @@ def hosts(config: Config) -> Hosts:
     return Hosts(
         config.connections,
         readonly=config.general.readonly,
-        settings=HostSettings(side_file_dir=str(config.general.side_files)),
+        settings=_settings(config.general),
+    )
+
+
+def _settings(general: General) -> HostSettings:
+    return HostSettings(
+        side_file_dir=str(general.side_files),
+        vsi=VsiSettings.read(general.lldptool_query_options, general.vsi_support_key_string),
+        disable_kvm=general.disable_kvm,
     )
 
 

@@ -245,6 +245,9 @@ SWITCH = Service(
 
 
 def _vsi_interface(item: HostItem) -> str | None:
+    """The first interface whose switch supports it; of another machine nobody can tell."""
+    if not item.host.connection.shares_files:
+        return None
     found: str | None = item.reading.once(
         "vsi", lambda: vsi.supporting_interface(item.host.settings.vsi)
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from libvirtcim import inspect_host
 from libvirtcim.config import ConfigError, General, load, option_fields
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES
@@ -121,3 +122,18 @@ def test_every_setting_explains_itself_and_takes_its_own_default(
         config = load(written(tmp_path, ""), {item.name: item.default}, legacy=NOWHERE)
         part = config.general if settings is General else config.server
         assert getattr(part, item.name) == item.default
+
+
+def test_old_keys_reach_the_hosts(tmp_path: Path) -> None:
+    """disable_kvm, and how switches are asked, as files of libvirt-cim say it."""
+    old = tmp_path / "libvirt-cim.conf"
+    old.write_text(
+        'disable_kvm = true;\nlldptool_query_options = "-t -V evb";\n'
+        'vsi_support_key_string = "{\\tmode: relay, \\"capabilities: VDP\\"" "}";\n'
+    )
+    served = inspect_host.hosts(load(written(tmp_path, ""), legacy=old))
+    settings = served.host("KVM").settings
+    served.close()
+    assert settings.disable_kvm
+    assert settings.vsi.options == ("-t", "-V", "evb")
+    assert settings.vsi.announcements == ("mode: relay", "capabilities: VDP")

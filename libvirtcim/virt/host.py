@@ -56,7 +56,7 @@ class HostSettings:
     `lock_timeout`: seconds that one change of a guest waits for another.
     `unplug_timeout`: seconds in which a guest must release a device.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
-    `vsi`: how switches are asked.
+    `vsi`: how switches are asked. `disable_kvm`: new guests are emulated although there is KVM.
     """
 
     in_flight: int = 5
@@ -65,7 +65,8 @@ class HostSettings:
     unplug_timeout: float = 20.0
     host_name: str | None = None
     side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
-    vsi: VsiSettings = VsiSettings()
+    vsi: VsiSettings = VsiSettings.read()
+    disable_kvm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

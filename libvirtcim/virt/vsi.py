@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -15,6 +17,10 @@ _log = logging.getLogger(__name__)
 SYSFS = Path("/sys/class/net")
 
 
+DEFAULT_OPTIONS = "-t -g ncb -V evbcfg"
+DEFAULT_ANNOUNCEMENTS = "{supported forwarding mode: (0x40) reflective relay, supported capabilities: (0x7) RTE ECP VDP}"
+
+
 @dataclass(frozen=True, slots=True)
 class VsiSettings:
     """How lldptool is asked, and what it says where 802.1Qbg is supported.
@@ -23,12 +29,17 @@ class VsiSettings:
     `timeout`: seconds for the answer about one interface.
     """
 
-    options: tuple[str, ...] = ("-t", "-g", "ncb", "-V", "evbcfg")
-    announcements: tuple[str, ...] = (
-        "supported forwarding mode: (0x40) reflective relay",
-        "supported capabilities: (0x7) RTE ECP VDP",
-    )
+    options: tuple[str, ...]
+    announcements: tuple[str, ...]
     timeout: float = 5.0
+
+    @classmethod
+    def read(
+        cls, options: str = DEFAULT_OPTIONS, announcements: str = DEFAULT_ANNOUNCEMENTS
+    ) -> VsiSettings:
+        """Out of a line of options, and of beginnings of lines as `{first, second ...}`."""
+        parts = (part.strip(" \t\"'") for part in re.split("[{},]", announcements))
+        return cls(tuple(shlex.split(options)), tuple(part for part in parts if part))
 
 
 def ethernet_interfaces(sysfs: Path = SYSFS) -> list[str]:

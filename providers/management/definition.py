@@ -154,7 +154,11 @@ def _domain_type(host: Host, capabilities: Capabilities, os_type: str) -> str:
         if guest.os_type.lower() == os_type.lower()
         for domain in guest.domains
     ]
-    wanted = [kind for kind in host.family.domain_types if kind in offered]
+    wanted = [
+        kind
+        for kind in host.family.domain_types
+        if kind in offered and not (kind == "kvm" and host.settings.disable_kvm)
+    ]
     return (wanted or offered or list(host.family.domain_types[-1:]))[0]
 
 

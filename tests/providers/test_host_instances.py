@@ -33,7 +33,7 @@ from tests.providers.wiring import (
     of_families,
     path,
 )
-from tests.standin import Managed
+from tests.standin import Managed, StandInConnection
 
 INTEROP = "root/interop"
 SHORT_NAME = "h1"
@@ -47,7 +47,7 @@ HOSTED = {"SystemCreationClassName": "{P}_HostSystem", "SystemName": HOST_NAME}
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The machine's own facts: a switch that knows 802.1Qbg behind eth7, a viewer of port 5999."""
     tool = tmp_path / "lldptool"
-    announced = "\n".join(f"\t{line}" for line in vsi.VsiSettings().announcements)
+    announced = "\n".join(f"\t{line}" for line in vsi.VsiSettings.read().announcements)
     tool.write_text(f'#!/bin/sh\n[ "$2" = {INTERFACE} ] && cat <<END\nEVB TLV\n{announced}\nEND\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -726,3 +726,10 @@ def test_a_filter_is_known_by_its_name_alone() -> None:
 def test_a_hypervisor_that_is_not_there_has_none(prefix: str, base: str) -> None:
     broker = broker_of({prefix: None})
     assert list(broker.enumerate_instances(CONTEXT, NS, f"{prefix}_{base}")) == []
+
+
+def test_switches_of_another_machine_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vsi, "supporting_interface", lambda *_args: pytest.fail("asked"))
+    monkeypatch.setattr(StandInConnection, "shares_files", False)
+    (shown,) = broker_of({KVM: []}).enumerate_instances(CONTEXT, NS, "KVM_SwitchService")
+    assert (shown["IsVSISupported"], shown["VSIInterface"]) == (False, None)
