@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, InvalidParameter
@@ -18,18 +17,9 @@ from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
 from libvirtcim.providers.device import UNCHOSEN_PORT
+from libvirtcim.providers.guest_status import status
 from libvirtcim.providers.request_state import StateChanger
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.guest import (
-    BLOCKED,
-    CRASHED,
-    NOSTATE,
-    PAUSED,
-    PMSUSPENDED,
-    RUNNING,
-    SHUTDOWN,
-    SHUTOFF,
-)
 from libvirtcim.virt.host import Hosts, Needs
 
 COMPUTER_SYSTEM = ClassDecl(
@@ -42,28 +32,6 @@ COMPUTER_SYSTEM = ClassDecl(
     registration=registered("Virt_ComputerSystem", "instance", "method"),
 )
 
-
-class Status(NamedTuple):
-    """The four status properties of a guest in one libvirt state."""
-
-    enabled: int
-    health: int
-    operational: int
-    operating: int
-
-
-STATES: Mapping[int, Status] = {
-    NOSTATE: Status(0, 0, 15, 5),
-    RUNNING: Status(2, 5, 2, 32768),
-    BLOCKED: Status(2, 5, 2, 7),
-    PAUSED: Status(9, 5, 2, 7),
-    SHUTDOWN: Status(4, 0, 15, 5),
-    SHUTOFF: Status(3, 0, 15, 5),
-    CRASHED: Status(3, 20, 6, 6),
-    # the guest keeps its memory and can be woken: quiesced, healthy, dormant
-    PMSUSPENDED: Status(9, 5, 15, 7),
-}
-UNKNOWN_STATE = Status(0, 0, 0, 0)
 
 HEADLESS = frozenset({"egl-headless"})
 """Displays that nobody can look at."""
@@ -81,14 +49,6 @@ def save_file(name: str) -> str:
 def has_save_file(name: str) -> bool:
     """Whether the guest has a memory snapshot that can be restored."""
     return os.access(save_file(name), os.R_OK | os.W_OK)
-
-
-def status(item: GuestItem) -> Status:
-    """The guest's status properties before the adjustments for saved and migrating guests."""
-    state = item.guest.state
-    if state == NOSTATE and item.host.family.nostate_is_running:
-        state = RUNNING
-    return STATES.get(state, UNKNOWN_STATE)
 
 
 def _enabled_state(item: GuestItem) -> int:

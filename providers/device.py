@@ -24,6 +24,7 @@ from libvirtcim.providers.common import (
     prefixes_with,
     registered,
 )
+from libvirtcim.providers.guest_status import status
 from libvirtcim.virt import devids
 from libvirtcim.virt.devices.chardev import Console
 from libvirtcim.virt.devices.graphics import Graphics
@@ -82,6 +83,8 @@ def _blocks(kib: int) -> int:
 
 
 LINK_ETHERNET, LINK_UNKNOWN = 2, 0
+STOPPED = 10
+"""OperationalStatus of an interface whose cable is out."""
 _ETHERNET_TYPES = frozenset({"ethernet", "network", "bridge"})
 
 INPUT_BUSES: Mapping[str, str] = {"usb": "USB", "ps2": "PS2", "xen": "Xen"}
@@ -149,6 +152,10 @@ CLASSES = (
                 LINK_ETHERNET if (i.device.type or "").lower() in _ETHERNET_TYPES else LINK_UNKNOWN
             ),
             "NetworkAddresses": lambda i: [i.device.mac] if i.device.mac else None,
+            "PermanentAddress": lambda i: i.device.mac,
+            "OperationalStatus": lambda i: [
+                STOPPED if i.device.link_state == "down" else status(i.owner).operational
+            ],
         },
     ),
     _device(
@@ -217,6 +224,8 @@ _COMMON: Columns = {
     "SystemCreationClassName": lambda i: f"{i.prefix}_ComputerSystem",
     "SystemName": lambda i: i.guest.name,
     "DeviceID": lambda i: i.full_id,
+    "ElementName": lambda i: i.devid,
+    "OperationalStatus": lambda i: [status(i.owner).operational],
 }
 
 

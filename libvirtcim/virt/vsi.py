@@ -18,7 +18,10 @@ SYSFS = Path("/sys/class/net")
 
 
 DEFAULT_OPTIONS = "-t -g ncb -V evbcfg"
-DEFAULT_ANNOUNCEMENTS = "{supported forwarding mode: (0x40) reflective relay, supported capabilities: (0x7) RTE ECP VDP}"
+DEFAULT_ANNOUNCEMENTS = (
+    "{supported forwarding mode: (0x40) reflective relay, "
+    "supported capabilities: (0x7) RTE ECP VDP}"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,12 @@ from tests.providers.wiring import (
 def port(what: str, attributes: str, link: int, source: str = "") -> Case:
     mac = "52:54:00:AA:BB:0c"
     xml = f"<interface {attributes}><mac address='{mac}'/>{source}</interface>"
-    shown = {"DeviceID": f"{NAME}/{mac}", "LinkTechnology": link, "NetworkAddresses": [mac]}
+    shown = {
+        "DeviceID": f"{NAME}/{mac}",
+        "LinkTechnology": link,
+        "NetworkAddresses": [mac],
+        "PermanentAddress": mac,
+    }
     return Case(what, [shown], xml)
 
 
@@ -75,27 +80,27 @@ def processors(what: str, head: str, count: int, **more: Any) -> Case:
     return Case(what, [{"DeviceID": f"{NAME}/{n}"} for n in range(count)], head=head, more=more)
 
 
-KEYS = {
-    "SystemCreationClassName": "{P}_ComputerSystem",
-    "SystemName": NAME,
-    # the schema's default; no state is claimed
-    "EnabledState": 5,
-    "ElementName": None,
-    "OperationalStatus": None,
-}
+def keys(base: str, devid: str) -> dict[str, Any]:
+    """What every device of a guest that is off shows."""
+    return {
+        "SystemCreationClassName": "{P}_ComputerSystem",
+        "SystemName": NAME,
+        "CreationClassName": f"{{P}}_{base}",
+        "DeviceID": f"{NAME}/{devid}",
+        "ElementName": devid,
+        "OperationalStatus": [15],
+        # the schema's default; no state is claimed
+        "EnabledState": 5,
+    }
+
+
 FILE = "<source file='/img/a'/>"
 
 TABLE: Table = {
     "NetworkPort": [
         Case(
             "keys",
-            [
-                {
-                    **KEYS,
-                    "CreationClassName": "{P}_NetworkPort",
-                    "DeviceID": f"{NAME}/52:54:00:00:00:01",
-                }
-            ],
+            [keys("NetworkPort", "52:54:00:00:00:01")],
             "<interface type='user'><mac address='52:54:00:00:00:01'/></interface>",
         ),
         port("network", "type='network'", 2, "<source network='default'/>"),
@@ -107,8 +112,13 @@ TABLE: Table = {
         port("multicast is shown", "type='mcast'", 0, "<source address='230.0.0.1' port='5'/>"),
         Case(
             "no MAC address",
-            [{"DeviceID": f"{NAME}/net", "NetworkAddresses": None, "LinkTechnology": 0}],
+            [{"DeviceID": f"{NAME}/net", "NetworkAddresses": None, "PermanentAddress": None}],
             "<interface type='user'/>",
+        ),
+        Case(
+            "its cable is out",
+            [{"OperationalStatus": [10]}],
+            "<interface type='user'><link state='down'/></interface>",
         ),
         Case(
             "document order, the second of the same address has a suffix",
@@ -126,7 +136,7 @@ TABLE: Table = {
     "LogicalDisk": [
         Case(
             "keys",
-            [{**KEYS, "CreationClassName": "{P}_LogicalDisk", "DeviceID": f"{NAME}/vda"}],
+            [keys("LogicalDisk", "vda")],
             f"<disk type='file' device='disk'>{FILE}<target dev='vda'/></disk>",
         ),
         disk(
@@ -179,7 +189,7 @@ TABLE: Table = {
         ),
     ],
     "Memory": [
-        Case("keys", [{**KEYS, "CreationClassName": "{P}_Memory", "DeviceID": f"{NAME}/mem"}]),
+        Case("keys", [keys("Memory", "mem")]),
         memory(
             "current and most",
             "<memory>2097152</memory><currentMemory>1048576</currentMemory>",
@@ -203,7 +213,7 @@ TABLE: Table = {
     "Processor": [
         Case(
             "keys",
-            [{**KEYS, "CreationClassName": "{P}_Processor", "DeviceID": f"{NAME}/0"}],
+            [keys("Processor", "0")],
             head="<vcpu>1</vcpu>",
         ),
         processors("several", "<vcpu>3</vcpu>", 3),
@@ -221,7 +231,7 @@ TABLE: Table = {
     "DisplayController": [
         Case(
             "keys",
-            [{**KEYS, "CreationClassName": "{P}_DisplayController", "DeviceID": f"{NAME}/vnc"}],
+            [keys("DisplayController", "vnc")],
             "<graphics type='vnc'/>",
         ),
         display(
@@ -266,13 +276,7 @@ TABLE: Table = {
     "ConsoleDisplayController": [
         Case(
             "keys",
-            [
-                {
-                    **KEYS,
-                    "CreationClassName": "{P}_ConsoleDisplayController",
-                    "DeviceID": f"{NAME}/charconsole:0",
-                }
-            ],
+            [keys("ConsoleDisplayController", "charconsole:0")],
             "<console type='pty'/>",
         ),
         *(
@@ -298,7 +302,7 @@ TABLE: Table = {
     "PointingDevice": [
         Case(
             "keys",
-            [{**KEYS, "CreationClassName": "{P}_PointingDevice", "DeviceID": f"{NAME}/mouse:xen"}],
+            [keys("PointingDevice", "mouse:xen")],
             "<input type='mouse' bus='xen'/>",
         ),
         pointing("tablet", "usb", 3, "USB Tablet"),
@@ -319,9 +323,7 @@ TABLE: Table = {
             "keys",
             [
                 {
-                    **KEYS,
-                    "CreationClassName": "KVM_Controller",
-                    "DeviceID": f"{NAME}/controller:usb:2",
+                    **keys("Controller", "controller:usb:2"),
                 }
             ],
             "<controller type='usb' index='2'/>",

@@ -69,6 +69,7 @@ def _of_another_family(d: Difference) -> bool:
 
 ASSOCIATIONS = "|".join(f"_{association.decl.base}$" for association in composition.associations())
 POOLS = "(Memory|Processor|Disk|Network|Graphics|Input|Controller)Pool$"
+DEVICES = "(NetworkPort|LogicalDisk|Memory|Processor|DisplayController|PointingDevice|_Controller)$"
 FILTERS = "(Hdr8021Filter|IPHeadersFilter|FilterEntry)$"
 NET, DISK, GRAPHICS = (
     f"{kind}ResourceAllocationSettingData" for kind in ("Net", "Disk", "Graphics")
@@ -320,6 +321,12 @@ DIFFERENCES: tuple[Row, ...] = (
         "the host and its pools say more of themselves",
         "ElementName|OperationalStatus|HealthState|CurrentlyConsumedResource|OtherResourceType",
         f"(?i){POOLS}|HostSystem$",
+        lambda d: d.recorded is None,
+    ),
+    Row(
+        "devices say more of themselves",
+        "ElementName|OperationalStatus|PermanentAddress",
+        DEVICES,
         lambda d: d.recorded is None,
     ),
     Row(
