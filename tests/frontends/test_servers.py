@@ -24,6 +24,7 @@ from tests.cmpi.conftest import environment, plugin
 from tests.frontends.cimoms import Hosting
 from tests.frontends.conftest import HOSTINGS
 from tests.hypervisor import PrivateLibvirtd, wait_until
+from tests.management import Manager
 
 __all__ = ["environment", "plugin"]
 
@@ -112,6 +113,41 @@ def request_state(client: pywbem.WBEMConnection, path: pywbem.CIMInstanceName, s
         "RequestStateChange", path, RequestedState=pywbem.Uint16(state)
     )
     return int(value)
+
+
+MADE = "made"
+
+
+def test_a_guest_is_made_changed_and_destroyed(served: Served) -> None:
+    """With embedded instances and with such as text; references and arrays both ways."""
+    # SFCB finds no EmbeddedInstance qualifier at methods that a class inherits
+    as_text = served.hosting.cimom == "sfcb"
+    manager = Manager(served.client(), "KVM", served.box.qemu_uri, as_text=as_text)
+    memory = manager.setting("Mem", VirtualQuantity=pywbem.Uint64(32), AllocationUnits="MegaBytes")
+    processor = manager.setting("Proc", VirtualQuantity=pywbem.Uint64(1))
+    path = manager.define(MADE, memory, processor)
+    try:
+        assert (path["Name"], path.classname) == (MADE, CLASS)
+        (nic,) = manager.add(
+            MADE, manager.setting("Net", NetworkType="user", Address="00:16:3e:00:aa:bb")
+        )
+        shown = manager.client.GetInstance(nic)
+        assert (shown["Address"], shown["NetworkType"]) == ("00:16:3e:00:aa:bb", "user")
+        text = (
+            "instance of KVM_MemResourceAllocationSettingData { "
+            f'InstanceID = "{MADE}/mem"; VirtualQuantity = 24; AllocationUnits = "MegaBytes"; }};'
+        )
+        manager.call("ModifyResourceSettings", ResourceSettings=[text])
+        assert manager.xml(MADE, stored=True).findtext("currentMemory") == str(24 * 1024)
+        manager.remove(nic)
+        assert manager.xml(MADE).find("devices/interface") is None
+        with pytest.raises(pywbem.CIMError) as raised:
+            manager.define(MADE, memory, processor)
+        assert "Failed to define domain: " in raised.value.status_description
+    finally:
+        manager.destroy(path)
+    assert MADE not in [domain.name() for domain in manager.raw.listAllDomains()]
+    manager.raw.close()
 
 
 def test_many_clients_at_once(served: Served) -> None:

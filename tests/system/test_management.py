@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import libvirt
 import pytest
 import pywbem
 from lxml import etree
 
 from tests import hypervisor
+from tests.management import Manager
 from tests.system.conftest import Served
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("hypervisor")]
@@ -21,85 +20,9 @@ MIB = 1024
 """KiB."""
 
 
-class Manager:
-    """A client of one family's management service, and libvirt's own view of the guests."""
-
-    def __init__(self, served: Served, prefix: str, uri: str) -> None:
-        self.prefix = prefix
-        self.client = served.client()
-        self.raw = libvirt.open(uri)
-        self.service = pywbem.CIMInstanceName(
-            f"{prefix}_VirtualSystemManagementService",
-            {"Name": "Management Service"},
-            namespace="root/virt",
-        )
-
-    def setting(self, base: str, **values: Any) -> pywbem.CIMInstance:
-        """A RASD or VSSD as an embedded instance."""
-        if base != "VirtualSystem":
-            base += "ResourceAllocation"
-        return pywbem.CIMInstance(f"{self.prefix}_{base}SettingData", values)
-
-    def call(self, method: str, **arguments: Any) -> Mapping[str, Any]:
-        """Calls a method; its output parameters."""
-        value, outputs = self.client.InvokeMethod(method, self.service, **arguments)
-        assert value == 0
-        found: Mapping[str, Any] = outputs
-        return found
-
-    def define(self, name: str, *resources: pywbem.CIMInstance, **settings: Any) -> Any:
-        """Defines a guest; its path."""
-        outputs = self.call(
-            "DefineSystem",
-            SystemSettings=self.setting("VirtualSystem", VirtualSystemIdentifier=name, **settings),
-            ResourceSettings=list(resources),
-        )
-        return outputs["ResultingSystem"]
-
-    def configuration(self, name: str) -> pywbem.CIMInstanceName:
-        """The path of a guest's VSSD."""
-        return pywbem.CIMInstanceName(
-            f"{self.prefix}_VirtualSystemSettingData",
-            {"InstanceID": f"{self.prefix}:{name}"},
-            namespace="root/virt",
-        )
-
-    def add(self, name: str, *resources: pywbem.CIMInstance) -> list[Any]:
-        """Adds resources; their paths."""
-        outputs = self.call(
-            "AddResourceSettings",
-            AffectedConfiguration=self.configuration(name),
-            ResourceSettings=list(resources),
-        )
-        found: list[Any] = outputs["ResultingResourceSettings"]
-        return found
-
-    def modify(self, *resources: pywbem.CIMInstance) -> None:
-        """Changes resources."""
-        self.call("ModifyResourceSettings", ResourceSettings=list(resources))
-
-    def remove(self, *paths: pywbem.CIMInstanceName) -> None:
-        """Removes resources."""
-        self.call("RemoveResourceSettings", ResourceSettings=list(paths))
-
-    def destroy(self, path: pywbem.CIMInstanceName) -> None:
-        """Destroys a guest."""
-        self.call("DestroySystem", AffectedSystem=path)
-
-    def xml(self, name: str, *, stored: bool = False) -> etree._Element:
-        """The definition of a guest, in force or stored."""
-        flags = libvirt.VIR_DOMAIN_XML_INACTIVE if stored else 0
-        text: str = self.raw.lookupByName(name).XMLDesc(flags)
-        return etree.fromstring(text)
-
-    def both(self, name: str, xpath: str) -> tuple[Any, Any]:
-        """What a path gives in the definition in force and in the stored one."""
-        return self.xml(name).xpath(xpath), self.xml(name, stored=True).xpath(xpath)
-
-
 @pytest.fixture
 def kvm(real: Served, box: hypervisor.PrivateLibvirtd) -> Iterator[Manager]:
-    manager = Manager(real, "KVM", box.qemu_uri)
+    manager = Manager(real.client(), "KVM", box.qemu_uri)
     yield manager
     manager.raw.close()
 
@@ -260,7 +183,7 @@ def test_a_guest_is_destroyed(kvm: Manager, managed: pywbem.CIMInstanceName) -> 
 
 def test_a_container(real: Served, box: hypervisor.PrivateLibvirtd, container_root: Path) -> None:
     """Defined, started, changed, destroyed."""
-    lxc = Manager(real, "LXC", box.lxc_uri)
+    lxc = Manager(real.client(), "LXC", box.lxc_uri)
     path = lxc.define(
         "vessel",
         lxc.setting("Mem", VirtualQuantity=pywbem.Uint64(64), AllocationUnits="MegaBytes"),
