@@ -7,7 +7,7 @@ A client reads one, changes what it wants and sends it back, as with templates.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from libvirtcim.cim.declare import ClassDecl, Property
@@ -277,13 +277,13 @@ class PoolSettingProvider(FamilyProvider[PoolSettingItem]):
             ]
 
     def find(self, request: ProviderRequest, path: InstancePath) -> PoolSettingItem:
-        """The setting called `InstanceID`; of a volume also the one at that path of the host."""
+        """The setting called `InstanceID`."""
         instance_id = path.text("InstanceID")
         if not instance_id:
             raise Failed("Missing InstanceID")
         for item in self.items(request):
-            if instance_id in (item.instance_id, getattr(item.source, "path", None)):
-                return replace(item, instance_id=instance_id)
+            if item.instance_id == instance_id:
+                return item
         raise NotFound(f"No such instance ({instance_id})")
 
 
