@@ -164,6 +164,14 @@ class Host:
         """The guest of that UUID; GuestNotFound with libvirt's text if there is none."""
         return self.connection.call(lambda raw: self._single(raw.lookupByUUIDString(uuid), needs))
 
+    def last_seen(self) -> list[Domain]:
+        """Definitions of guests as they were last read, whenever that was; asks libvirt nothing."""
+        return [
+            view
+            for known in list(self._known.values())
+            for _digest, view in list(known.views.values())
+        ]
+
     def is_online(self, guest: Guest) -> bool:
         """Whether the guest runs: running or blocked, and for Xen also "no state"."""
         if guest.state == NOSTATE:

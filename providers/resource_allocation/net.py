@@ -116,10 +116,9 @@ def _write(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
             setattr(nic, source, None)
         nic.type = kind
     address = values.get("Address")
-    if address and address.lower() != (nic.mac or "").lower():
+    if address:
+        target.check_mac(address)
         nic.mac = address
-    if address or target.new:
-        target.check_mac(nic.mac or "")
     write_source = _SOURCE_OF_TYPE.get(kind)
     if write_source is not None:
         write_source(nic, values, target)

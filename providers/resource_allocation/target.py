@@ -6,7 +6,6 @@ from __future__ import annotations
 import secrets
 import stat
 from collections.abc import Mapping
-from functools import cached_property
 from pathlib import Path
 
 from libvirtcim.virt import guestdata
@@ -61,31 +60,25 @@ class Target:
             setattr(element, name, value or None)
         domain.guestdata = element if element.element.attrib else None
 
-    @cached_property
-    def _others_macs(self) -> frozenset[str]:
-        """MAC addresses of the host's other guests, in lower case."""
-        views = (
-            view
-            for guest in self.host.guests(Needs.LIVE | Needs.CONFIG)
-            if guest.name != self.domain.name
-            for view in (guest.live_view, guest.config_view)
-            if view is not None
-        )
-        return frozenset(nic.mac.lower() for view in views for nic in view.interfaces if nic.mac)
-
     def fresh_mac(self) -> str:
-        """A MAC address that no guest of the host has."""
-        own = {(nic.mac or "").lower() for nic in self.domain.interfaces}
+        """A random MAC address that no guest has, as far as guests have been read before."""
+        views = (self.domain, *self.host.last_seen())
+        taken = {(nic.mac or "").lower() for view in views for nic in view.interfaces}
         while True:
             last = ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
             mac = f"{self.family.mac_prefix}:{last}"
-            if mac.lower() not in self._others_macs | own:
+            if mac.lower() not in taken:
                 return mac
 
     def check_mac(self, mac: str) -> None:
         """Raises SettingError where another guest of the host has the address."""
-        if mac.lower() in self._others_macs:
-            raise SettingError("MAC address is used by another guest", f"Address {mac}")
+        for guest in self.host.guests(Needs.LIVE | Needs.CONFIG):
+            views = [view for view in (guest.live_view, guest.config_view) if view is not None]
+            macs = {(nic.mac or "").lower() for view in views for nic in view.interfaces}
+            if guest.name != self.domain.name and mac.lower() in macs:
+                raise SettingError(
+                    "MAC address is used by another guest", f"Address {mac}, guest {guest.name}"
+                )
 
     def default_network(self) -> str | None:
         """The network that guests get who name none: the first that runs."""
