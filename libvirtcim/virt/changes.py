@@ -49,7 +49,7 @@ class Step:
 class Edit:
     """A guest about to be changed.
 
-    `config`: its definition, to be edited; of a transient guest it is a copy that nobody keeps.
+    `before`, `config`: its definition, and the same to be edited; of a transient guest nobody keeps it.
     `live`: the definition of a guest that runs, to be edited together with the steps that do so.
     `live_steps`, `last_steps`: calls before and after the definition is stored.
     """
@@ -58,14 +58,11 @@ class Edit:
     name: str
     uuid: str
     persistent: bool
+    before: str
     config: Domain
     live: Domain | None
     live_steps: list[Step] = field(default_factory=list)
     last_steps: list[Step] = field(default_factory=list)
-
-    def is_changed(self, before: str) -> bool:
-        """Whether the definition differs from what it was."""
-        return self.config.to_xml() != before
 
 
 def change(host: Host, names: Sequence[str], work_out: Callable[[Mapping[str, Edit]], T]) -> T:
@@ -83,12 +80,9 @@ def change(host: Host, names: Sequence[str], work_out: Callable[[Mapping[str, Ed
                     host.locks.hold(domain.UUIDString(), host.settings.lock_timeout)
                 )
             edits = {name: _edit(host, domain) for name, domain in domains.items()}
-            before = {name: edit.config.to_xml() for name, edit in edits.items()}
             result = work_out(edits)
             steps = [
-                (domains[name], step)
-                for name, edit in edits.items()
-                for step in _steps(raw, edit, before[name])
+                (domains[name], step) for name, edit in edits.items() for step in _steps(raw, edit)
             ]
             _carry_out(steps)
             return result
@@ -127,27 +121,27 @@ def _edit(host: Host, domain: Any) -> Edit:
         domain.name(),
         domain.UUIDString(),
         persistent,
+        stored,
         Domain.parse(stored),
         Domain.parse(live) if live is not None else None,
     )
 
 
-def _steps(raw: Any, edit: Edit, before: str) -> list[Step]:
+def _steps(raw: Any, edit: Edit) -> list[Step]:
     steps = list(edit.live_steps)
-    if edit.is_changed(before):
-        if edit.persistent:
-            after = edit.config.to_xml()
-            steps.append(
-                Step(
-                    DEFINE,
-                    lambda _domain: raw.defineXML(after),
-                    lambda _domain: raw.defineXML(before),
-                )
+    after = edit.config.to_xml()
+    if after != edit.before and edit.persistent:
+        steps.append(
+            Step(
+                DEFINE,
+                lambda _domain: raw.defineXML(after),
+                lambda _domain: raw.defineXML(edit.before),
             )
-        elif not steps:
-            raise Invalid(
-                f"guest {edit.name} has no stored definition, and this can't be changed while it runs"
-            )
+        )
+    elif after != edit.before and not steps:
+        raise Invalid(
+            f"guest {edit.name} has no stored definition, and this can't be changed while it runs"
+        )
     return steps + edit.last_steps
 
 
