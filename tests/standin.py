@@ -65,6 +65,10 @@ class Domain:
     def autostart(self) -> int:
         return int(self.autostart_flag)
 
+    def setAutostart(self, on: int) -> int:
+        self.autostart_flag = bool(on)
+        return 0
+
     def hasManagedSaveImage(self, _flags: int = 0) -> int:
         return int(self.managed_save)
 

@@ -90,6 +90,8 @@ def apply(domain: Domain, values: Values, host: Host) -> None:
     _choose_os_type(domain, values, host)
     if values.get("Emulator") is not None:
         _check_emulator(values["Emulator"], host)
+    if values.get("Arch") is not None and domain.arch not in (None, values["Arch"]):
+        domain.machine = domain.emulator = None  # libvirt's choice, unless they are given too
     kind = _CONTAINER if host.family.shape == "LXC" else _PARAVIRTUAL
     if is_full_virt(domain):
         kind = _FULLY_VIRTUAL

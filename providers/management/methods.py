@@ -242,14 +242,11 @@ def modify_resource_settings(host: Host, request: ProviderRequest, arguments: Ar
 def remove_resource_settings(host: Host, request: ProviderRequest, arguments: Arguments) -> Outputs:
     """Takes ResourceSettings away from guests, live where a guest runs."""
     given: Sequence[InstancePath] = arguments["ResourceSettings"]
-    for path in given:
-        if not path.text("InstanceID"):
-            raise InvalidParameter("Missing InstanceID in RASD")
+    settings = [_removable(path) for path in given]
     ids = [_removable_id(path) for path in given]
 
     def work_out(edits: Mapping[str, Edit]) -> None:
-        for path, (name, devid) in zip(given, ids, strict=True):
-            setting = _removable(path)
+        for setting, (name, devid) in zip(settings, ids, strict=True):
             with _known(name, devid):
                 resources.remove(edits[name], setting, devid)
 
@@ -266,6 +263,8 @@ def _removable_id(path: InstancePath) -> tuple[str, str]:
 
 
 def _removable(path: InstancePath) -> Setting:
+    if not path.text("InstanceID"):
+        raise InvalidParameter("Missing InstanceID in RASD")
     try:
         setting = resources.setting_of(path.classname)
     except SettingError as error:

@@ -77,13 +77,30 @@ def _make(values: Mapping[str, Value], target: Target) -> Graphics | CharDevice:
         return TERMINALS[kind.lower()].new(type="pty")
     if kind.lower() not in (*NETWORK_DISPLAYS, "sdl"):
         raise SettingError("Unsupported graphics type")
-    display = Graphics.new(type=kind)
+    display = Graphics.new()
+    _become(display, kind, values)
+    return display
+
+
+_OF_A_TYPE = (
+    *("port", "tls_port", "websocket", "autoport", "listen_attribute", "listen_type", "socket"),
+    *("listen_address", "listen_network", "listen_socket", "keymap", "passwd"),
+    *("display", "xauth", "fullscreen"),
+)
+"""What a display of one type has, and perhaps not one of another."""
+
+
+def _become(display: Graphics, kind: str, values: Mapping[str, Value]) -> None:
+    """Makes a display one of another type, as new ones are; one of that type stays as it is."""
+    if (display.type or "").lower() == kind.lower():
+        return
+    for attribute in _OF_A_TYPE:
+        setattr(display, attribute, None)
+    display.type = kind
     if kind.lower() in NETWORK_DISPLAYS:
-        listen = LOOPBACK_6 if values.get("IsIPv6Only") else LOOPBACK
-        _set_listen(display, listen, _AUTO)
+        _set_listen(display, LOOPBACK_6 if values.get("IsIPv6Only") else LOOPBACK, _AUTO)
     if kind.lower() == "vnc":
         display.keymap = DEFAULT_KEY_MAP
-    return display
 
 
 def _write(device: Graphics | CharDevice, values: Mapping[str, Value], target: Target) -> None:
@@ -95,7 +112,7 @@ def _write(device: Graphics | CharDevice, values: Mapping[str, Value], target: T
         kind = values["ResourceSubType"].lower()
         if kind not in (*NETWORK_DISPLAYS, "sdl"):
             raise SettingError("Unsupported graphics type")
-        device.type = kind
+        _become(device, kind, values)
     address = values.get("Address")
     if kind in NETWORK_DISPLAYS:
         if address is not None:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Recorded calls of DefineSystem, made again on a host that only notes what it is to define."""
+"""Recorded calls that define or change guests, made again on a host that only notes what it is to define."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,12 @@ from tests.recorded.recording import load_host
 from tests.standin import Domain, RecordedHost, StandInConnection
 
 SHUTOFF = 5
+CHANGES = (
+    "AddResourceSettings",
+    "ModifyResourceSettings",
+    "ModifySystemSettings",
+    "RemoveResourceSettings",
+)
 LIBVIRTS = "Failed to define domain"
 """Begins the error of what libvirt itself refused: what it was given counts, not its answer."""
 _KEY = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -51,7 +57,7 @@ def kind_of_path(path: str) -> str | None:
     return "file" if path.endswith((".img", ".iso", ".qcow2")) else "dir"
 
 
-def differences(
+def definitions(
     folder: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, str]]:
     """Id of each call that is answered differently, and each respect in which it is."""
@@ -61,7 +67,7 @@ def differences(
     recorded.__class__ = NotingHost
     assert isinstance(recorded, NotingHost)
     broker = _broker(recorded, family.upper())
-    for row in rows(folder, family):
+    for row in rows(folder, family, ("DefineSystem",)):
         recorded.defined = None
         for found in _differences(row, broker, recorded):
             yield row["id"], found
@@ -70,10 +76,30 @@ def differences(
             recorded.domains = [Domain("t1", uuid, SHUTOFF, recorded.defined or "")]
 
 
-def rows(folder: Path, family: str) -> list[dict[str, Any]]:
-    """The recorded calls."""
+def changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """The same for changes of a guest that is off: what is stored afterwards counts."""
+    monkeypatch.setattr(target, "_kind_here", kind_of_path)
+    recorded, _facts = load_host(folder / "inputs", "kvm")
+    recorded.__class__ = NotingHost
+    assert isinstance(recorded, NotingHost)
+    broker = _broker(recorded, "KVM")
+    (base,) = rows(folder, "kvm", ("base guest",))
+    before = next(iter(base["domains"].values()))["xml_after"]
+    root = etree.fromstring(before)
+    name, uuid = root.findtext("name") or "", root.findtext("uuid") or ""
+    for row in rows(folder, "kvm", CHANGES):
+        if not row["id"].endswith("@shutoff") or "xml_before" in row or "rich" in row["id"]:
+            continue
+        recorded.defined = None
+        recorded.domains = [Domain(name, uuid, SHUTOFF, before)]
+        for found in _change_differences(row, broker, recorded, before):
+            yield row["id"], found
+
+
+def rows(folder: Path, family: str, sections: Sequence[str]) -> list[dict[str, Any]]:
+    """The recorded calls of some sections."""
     everything = json.loads((folder / f"methods-{family}.json").read_text())
-    return [row for row in everything if row["section"] == "DefineSystem"]
+    return [row for row in everything if row["section"] in sections]
 
 
 def _broker(recorded: RecordedHost, prefix: str) -> Broker:
@@ -84,14 +110,18 @@ def _broker(recorded: RecordedHost, prefix: str) -> Broker:
     return composition.broker(hosts)
 
 
-def _differences(row: dict[str, Any], broker: Broker, host: NotingHost) -> list[str]:
+def _call(row: dict[str, Any], broker: Broker) -> CIMError | None:
+    """Makes a call again; its error."""
     arguments = {name: _given(value) for name, value in row["args"].items()}
-    failed: CIMError | None = None
     try:
-        broker.invoke_method(RequestContext(), _path(row["path"]), "DefineSystem", arguments)
+        broker.invoke_method(RequestContext(), _path(row["path"]), row["op"], arguments)
     except CIMError as error:
-        failed = error
-    expected = row.get("error")
+        return error
+    return None
+
+
+def _differences(row: dict[str, Any], broker: Broker, host: NotingHost) -> list[str]:
+    failed, expected = _call(row, broker), row.get("error")
     if expected is None or (row.get("xml_sent") and expected["description"].startswith(LIBVIRTS)):
         if failed is not None:
             return [f"refused: {failed}"]
@@ -106,7 +136,44 @@ def _differences(row: dict[str, Any], broker: Broker, host: NotingHost) -> list[
     return [] if known else [f"{failed}, not {expected['description']}"]
 
 
+def _change_differences(
+    row: dict[str, Any], broker: Broker, host: NotingHost, before: str
+) -> list[str]:
+    failed, expected = _call(row, broker), row.get("error")
+    if expected is not None:
+        if failed is None and expected["description"].startswith(LIBVIRTS):
+            return []
+        if failed is None or failed.status != expected["status"]:
+            return [f"{failed or 'accepted'}, not {expected['description']}"]
+        return []
+    if failed is not None:
+        return [f"refused: {failed}"]
+    difference = next(iter(row["domains"].values())).get("diff", "")
+    return _compared(_patched(before, difference), host.defined or before)
+
+
+def _patched(text: str, difference: str) -> str:
+    """A text with a unified difference applied."""
+    source, made, at = text.splitlines(), [], 0
+    for line in difference.splitlines():
+        hunk = re.match(r"@@ -(\d+)", line)
+        if hunk is not None:
+            start = int(hunk[1]) - 1
+            made += source[at:start]
+            at = start
+        elif line.startswith(("---", "+++")):
+            continue
+        elif line.startswith("+"):
+            made.append(line[1:])
+        else:
+            made += [] if line.startswith("-") else [source[at]]
+            at += 1
+    return "\n".join(made + source[at:])
+
+
 def _given(value: Any) -> Given:
+    if isinstance(value, list):
+        return Given([_given(one).value for one in value])
     if isinstance(value, dict) and "ref" in value:
         return Given(_path(value["ref"]))
     if isinstance(value, dict) and {"type", "value"} <= value.keys():
