@@ -36,25 +36,8 @@ from libvirtcim.providers.device import (
     find_by_id,
     setting_items,
 )
-from libvirtcim.providers.resource_allocation import (
-    console,
-    controller,
-    disk,
-    graphics,
-    memory,
-    net,
-    processor,
-)
-from libvirtcim.providers.resource_allocation import (
-    input as input_setting,
-)
+from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.virt.host import Hosts, Needs
-
-SETTINGS = {
-    module.SETTING.kind: module.SETTING
-    for module in (net, disk, memory, processor, graphics, input_setting, console, controller)
-}
-"""Kind of device → RASD class, in the order in which a guest's settings are listed."""
 
 DEVICE_BASES = tuple(c.decl.base for c in CLASSES)
 SETTING_BASES = tuple(s.decl.base for s in SETTINGS.values())

@@ -33,7 +33,8 @@ from libvirtcim.providers.device import (
     device_items,
     setting_items,
 )
-from libvirtcim.providers.guest_associations import HOST, SETTINGS
+from libvirtcim.providers.guest_associations import HOST
+from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.resource_pool import (
     PARENT,
     POOL_OF_KIND,

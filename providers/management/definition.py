@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from libvirtcim.cim.objects import Value
-from libvirtcim.providers.resource_allocation.target import SettingError
+from libvirtcim.providers.resource_allocation import graphics
+from libvirtcim.providers.resource_allocation.target import SettingError, Target
 from libvirtcim.providers.virtual_system_setting_data import ACTIONS
 from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.devices.chardev import Console
-from libvirtcim.virt.devices.graphics import Graphics
 from libvirtcim.virt.devices.input import Input
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.host import Host
@@ -202,8 +202,6 @@ def _choose_machine(domain: Domain, capabilities: Capabilities) -> None:
 
 S390 = ("s390", "s390x")
 S390_CCW = "s390-ccw-virtio"
-LOOPBACK = "127.0.0.1"
-KEY_MAP = "en-us"
 
 
 def add_default_devices(domain: Domain, host: Host) -> None:
@@ -215,14 +213,11 @@ def add_default_devices(domain: Domain, host: Host) -> None:
     mainframe = domain.arch in S390
     if not domain.graphics and not domain.consoles:
         if mainframe:
-            target = "sclp" if domain.machine == S390_CCW else "virtio"
-            domain.consoles = (Console.new(type="pty", target_type=target),)
+            kind = "sclp" if domain.machine == S390_CCW else "virtio"
+            domain.consoles = (Console.new(type="pty", target_type=kind),)
         else:
-            domain.graphics = (
-                Graphics.new(
-                    type="vnc", port=-1, autoport=True, listen_attribute=LOOPBACK, keymap=KEY_MAP
-                ),
-            )
+            target = Target(host, domain, new=True)
+            domain.graphics = (graphics.SETTING.new({"ResourceSubType": "vnc"}, target),)
     if not domain.inputs and not mainframe:
         bus = "xen" if host.family.prefix == "Xen" and not is_full_virt(domain) else "ps2"
         domain.inputs = (Input.new(type="mouse", bus=bus),)

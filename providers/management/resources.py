@@ -10,18 +10,9 @@ from typing import Any
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.providers.common import GuestItem, HostReading
 from libvirtcim.providers.device import find_by_id, setting_items
-from libvirtcim.providers.resource_allocation import (
-    console,
-    controller,
-    disk,
-    graphics,
-    memory,
-    net,
-    pool,
-    processor,
-)
-from libvirtcim.providers.resource_allocation import input as input_device
+from libvirtcim.providers.resource_allocation import console, disk, net, pool, processor
 from libvirtcim.providers.resource_allocation.base import Setting
+from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.resource_allocation.target import SettingError, Target
 from libvirtcim.virt import changes, devids
 from libvirtcim.virt.changes import Edit
@@ -29,20 +20,14 @@ from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.families import CONTROLLER, DISK, GRAPHICS, INPUT, MEM, NET, PROC, Family
 from libvirtcim.virt.host import Host, Needs
 
-SETTINGS = tuple(
-    module.SETTING
-    for module in (net, disk, memory, processor, graphics, input_device, console, controller)
-)
 SETTING_OF_BASE: Mapping[str, Setting] = {
-    **{setting.decl.base: setting for setting in SETTINGS},
+    **{setting.decl.base: setting for setting in SETTINGS.values()},
     # clients send a pool's settings for a device of the kind
     pool.NET_POOL.base: net.SETTING,
     pool.DISK_POOL.base: disk.SETTING,
 }
-_PLUGGED = frozenset({NET, DISK, CONTROLLER})
-"""Kinds of devices that guests are given and deprived of while they run."""
-_UPDATED = frozenset({NET, DISK, CONTROLLER})
-"""Kinds of devices that are changed while guests run; others change with the next start."""
+_LIVE = frozenset({NET, DISK, CONTROLLER})
+"""Kinds of devices that come, go and change while guests run; others change with the next start."""
 ADD, REMOVE, MODIFY = (f"Unable to change ({number}) device" for number in range(3))
 """What is said before libvirt's text; clients know the numbers."""
 
@@ -101,8 +86,6 @@ def asked(instance: Instance, family: Family) -> Asked:
 def give(domain: Domain, resources: Sequence[Asked], host: Host) -> None:
     """Gives a new guest its resources; raises SettingError."""
     target = Target(host, domain, new=True)
-    if any(one.setting is input_device.SETTING for one in resources):
-        domain.inputs = ()
     for one in resources:
         setting = one.setting
         if setting is None:
@@ -183,7 +166,7 @@ def add(edit: Edit, one: Asked) -> tuple[Setting, str]:
     device = setting.new(one.values, Target(edit.host, edit.config, running=running))
     _insert(edit.config, setting, device)
     devid = _devid(edit.config, setting, device)
-    if running and setting.kind in _PLUGGED:
+    if running and setting.kind in _LIVE:
         edit.live_steps.append(changes.attach(ADD, edit, device.to_xml(), setting.kind, devid))
     return setting, devid
 
@@ -205,7 +188,7 @@ def remove(edit: Edit, setting: Setting, devid: str) -> None:
         running = devids.find(edit.live, setting.kind, devid)
     if stored is None and running is None:
         raise LookupError(devid)
-    if running is not None and setting.kind in _PLUGGED:
+    if running is not None and setting.kind in _LIVE:
         xml = _xml(running)
         edit.live_steps.append(changes.detach(REMOVE, edit, xml, setting.kind, devid))
     elif stored is None:
@@ -236,7 +219,7 @@ def modify(edit: Edit, one: Asked, devid: str) -> str:
     if stored is None:
         raise SettingError(f"Device `{devid}' not found")
     setting.apply(stored, values, Target(edit.host, edit.config, running=running))
-    if edit.live is not None and setting.kind in _UPDATED:
+    if edit.live is not None and setting.kind in _LIVE:
         live: Any = devids.find(edit.live, setting.kind, devid)
         before_xml = _xml(live)
         setting.apply(live, values, Target(edit.host, edit.live, running=True))

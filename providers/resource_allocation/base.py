@@ -102,7 +102,7 @@ class Setting:
         if self.write is not None:
             self.write(device, values, target)
 
-    def new(self, values: Mapping[str, Value], target: Target) -> XmlObject:
+    def new(self, values: Mapping[str, Value], target: Target) -> Any:
         """A new device of what is given."""
         if self.make is None:
             raise SettingError(f"Cannot add resources of type {self.resource_type}")
