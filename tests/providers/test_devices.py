@@ -321,11 +321,7 @@ TABLE: Table = {
     "Controller": [
         Case(
             "keys",
-            [
-                {
-                    **keys("Controller", "controller:usb:2"),
-                }
-            ],
+            [keys("Controller", "controller:usb:2")],
             "<controller type='usb' index='2'/>",
             families=(KVM,),
         ),
