@@ -344,13 +344,14 @@ class Broker:
             end = path.get(handler.source_role)
             if not isinstance(end, InstancePath):
                 raise NotFound(f"No such instance ({handler.source_role})")
-            source = self.schema.find(request.namespace, end.classname)
+            where = handler.source_namespace or request.namespace
+            source = self.schema.find(where, end.classname)
             bases = {f"{request.prefix}_{base}".lower() for base in handler.source}
             if source is None or source.name.lower() not in bases:
                 continue
             hits = self._hits(
                 request.context,
-                end.at(request.namespace),
+                end.at(where),
                 Filter(request.cls.name, None, handler.source_role, handler.target_role),
                 NAMES_ONLY,
             )
