@@ -112,6 +112,11 @@ class PrivateLibvirtd:
         self._pid1 = 0
 
     @property
+    def first_process(self) -> int:
+        """Process number, outside the box, of its first process."""
+        return self._pid1
+
+    @property
     def qemu_uri(self) -> str:
         """URI of the QEMU driver, from outside the box."""
         return self._uri("qemu", "system")

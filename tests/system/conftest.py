@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,3 +71,17 @@ def container_root() -> Iterator[Path]:
     """Root directory for containers."""
     with tempfile.TemporaryDirectory(prefix="lxcroot-") as folder:
         yield hypervisor.build_container_root(Path(folder))
+
+
+@pytest.fixture
+def device(box: hypervisor.PrivateLibvirtd, tmp_path: Path) -> Iterator[str]:
+    """A block device of 32 MiB."""
+    image = tmp_path / "disk"
+    image.touch()
+    os.truncate(image, 32 << 20)
+    try:
+        found = box.run("losetup", "-f", "-P", "--show", str(image)).stdout.strip()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no loop device: {error.stderr}")
+    yield found
+    box.run("losetup", "-d", found)

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,20 +92,6 @@ def test_nothing_is_left_of_a_pool_that_does_not_start(pools: Pools, tmp_path: P
     with pytest.raises(pywbem.CIMError, match="Unable to create resource pool: cannot open"):
         pools.create("DiskPool", f'Type = 1; Path = "{tmp_path}/nosuch";')
     assert NAME not in [pool.name() for pool in pools.raw.listAllStoragePools()]
-
-
-@pytest.fixture
-def device(box: hypervisor.PrivateLibvirtd, tmp_path: Path) -> Iterator[str]:
-    """A block device of 32 MiB."""
-    image = tmp_path / "disk"
-    image.touch()
-    os.truncate(image, 32 << 20)
-    try:
-        found = box.run("losetup", "-f", "-P", "--show", str(image)).stdout.strip()
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"no loop device: {error.stderr}")
-    yield found
-    box.run("losetup", "-d", found)
 
 
 def test_a_file_system_that_is_made(pools: Pools, device: str, tmp_path: Path) -> None:
