@@ -59,6 +59,12 @@ class DeviceItem:
         return f"{self.guest.name}/{self.devid}"
 
 
+def parts_of_id(full_id: str) -> tuple[str, str] | None:
+    """Guest and device id of what `DeviceItem.full_id` makes; None where it is none."""
+    name, slash, devid = full_id.partition("/")
+    return (name, devid) if name and slash and devid else None
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceClass:
     """A device class: declaration, kind of device, what it shows of one."""
@@ -271,9 +277,10 @@ class DeviceProvider(FamilyProvider[DeviceItem]):
         device_id = path.text("DeviceID")
         if not device_id:
             raise Failed("No DeviceID specified")
-        name, slash, devid = device_id.partition("/")
-        if not (name and slash and devid):
+        parts = parts_of_id(device_id)
+        if parts is None:
             raise NotFound(f"No such instance (bad id {device_id})")
+        name, devid = parts
         item = self.guest(
             request, name, Needs.LIVE, f"No such instance (no domain for {device_id})"
         )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 LIVE: int = libvirt.VIR_DOMAIN_AFFECT_LIVE
+DEFINE = "Failed to define domain"
 _POLL = 0.05
 """Seconds between looks at a guest that is to release a device."""
 
@@ -145,9 +146,6 @@ def _steps(raw: Any, edit: Edit) -> list[Step]:
     return steps + edit.last_steps
 
 
-DEFINE = "Failed to define domain"
-
-
 def _carry_out(steps: Sequence[tuple[Any, Step]]) -> None:
     done: list[tuple[Any, Step]] = []
     try:
@@ -161,11 +159,18 @@ def _carry_out(steps: Sequence[tuple[Any, Step]]) -> None:
 
 
 def _do(domain: Any, step: Step) -> None:
-    try:
+    with _refusals(step.what):
         step.do(domain)
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """What libvirt refuses in the block is `Refused`, with `what` before libvirt's text."""
+    try:
+        yield
     except libvirt.libvirtError as exc:
         error = from_libvirt(exc)
-        raise Refused(f"{step.what}: {error.libvirt_message}", error.code) from exc
+        raise Refused(f"{what}: {error.libvirt_message}", error.code) from exc
 
 
 def _take_back(domain: Any, step: Step) -> None:
@@ -196,31 +201,33 @@ def detach(what: str, edit: Edit, xml: str, kind: str, devid: str) -> Step:
     )
 
 
-def update(what: str, before: str, after: str) -> Step:
-    """Changes a device of a guest that runs."""
+def _replaced(what: str, call: str, before: Any, after: Any, *more: Any) -> Step:
+    """A call of libvirt's handle that gives something another value; taken back with the one before."""
     return Step(
         what,
-        lambda domain: domain.updateDeviceFlags(after, LIVE),
-        lambda domain: domain.updateDeviceFlags(before, LIVE),
+        lambda domain: getattr(domain, call)(after, *more),
+        lambda domain: getattr(domain, call)(before, *more),
     )
+
+
+def update(what: str, before: str, after: str) -> Step:
+    """Changes a device of a guest that runs."""
+    return _replaced(what, "updateDeviceFlags", before, after, LIVE)
 
 
 def set_memory(what: str, before: int, after: int) -> Step:
     """Changes the memory, in KiB, of a guest that runs."""
-    return Step(
-        what,
-        lambda domain: domain.setMemoryFlags(after, LIVE),
-        lambda domain: domain.setMemoryFlags(before, LIVE),
-    )
+    return _replaced(what, "setMemoryFlags", before, after, LIVE)
 
 
 def set_vcpus(what: str, before: int, after: int) -> Step:
     """Changes the number of virtual CPUs of a guest that runs."""
-    return Step(
-        what,
-        lambda domain: domain.setVcpusFlags(after, LIVE),
-        lambda domain: domain.setVcpusFlags(before, LIVE),
-    )
+    return _replaced(what, "setVcpusFlags", before, after, LIVE)
+
+
+def set_autostart(what: str, before: bool, after: bool) -> Step:
+    """Sets whether the guest starts with the host."""
+    return _replaced(what, "setAutostart", int(before), int(after))
 
 
 def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
@@ -233,15 +240,6 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
         domain.setSchedulerParametersFlags(dict(values), LIVE)
 
     return Step(what, do, lambda domain: domain.setSchedulerParametersFlags(dict(before), LIVE))
-
-
-def set_autostart(what: str, before: bool, after: bool) -> Step:
-    """Sets whether the guest starts with the host."""
-    return Step(
-        what,
-        lambda domain: domain.setAutostart(int(after)),
-        lambda domain: domain.setAutostart(int(before)),
-    )
 
 
 def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
@@ -279,16 +277,13 @@ def define(host: Host, xml: str, *, autostart: bool) -> None:
     """
 
     def run(raw: Any) -> None:
-        try:
+        with _refusals(DEFINE):
             domain = raw.defineXML(xml)
-        except libvirt.libvirtError as exc:
-            error = from_libvirt(exc)
-            raise Refused(f"{DEFINE}: {error.libvirt_message}", error.code) from exc
         if autostart:
             try:
                 domain.setAutostart(1)
             except libvirt.libvirtError:
-                domain.undefineFlags(UNDEFINE)
+                _undefine(domain)
                 raise
 
     host.connection.call(run, idempotent=False)

@@ -17,6 +17,8 @@ from libvirtcim.virt.xmltree import Attr, Flag, IntText, Size, Text, Values, Xml
 
 IMAGE_POOLS = frozenset({"dir", "fs", "netfs", "gluster", "vstorage"})
 """Types of the storage pools whose volumes are files, and have a format."""
+BLOCK_POOLS = frozenset({"disk", "iscsi", "iscsi-direct", "logical", "mpath", "scsi"})
+"""Types of the storage pools whose volumes are block devices."""
 
 
 class StoragePoolDefinition(XmlObject):

@@ -7,13 +7,11 @@ keeps what they don't name.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from libvirtcim.cim.objects import Value
 from libvirtcim.providers.resource_allocation import graphics
-from libvirtcim.providers.resource_allocation.target import SettingError, Target
+from libvirtcim.providers.resource_allocation.target import SettingError, Target, kind_here
 from libvirtcim.providers.virtual_system_setting_data import ACTIONS
 from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.devices.chardev import Console
@@ -111,13 +109,7 @@ def _choose_os_type(domain: Domain, values: Values, host: Host) -> None:
 
 
 def _check_emulator(path: str, host: Host) -> None:
-    if not host.connection.shares_files:
-        return
-    try:
-        mode = Path(path).stat().st_mode if path else 0
-    except (OSError, ValueError):
-        mode = 0
-    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode) or stat.S_ISDIR(mode)):
+    if host.connection.shares_files and not (path and kind_here(path)):
         raise SettingError(f"Emulator {path!r} is not there")
 
 

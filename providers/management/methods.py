@@ -16,7 +16,8 @@ from libvirtcim.cim.errors import (
 )
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import ProviderRequest
-from libvirtcim.providers.common import cim_error
+from libvirtcim.providers.common import GuestItem, HostReading, cim_error
+from libvirtcim.providers.device import parts_of_id
 from libvirtcim.providers.management import definition, resources
 from libvirtcim.providers.management.resources import Asked
 from libvirtcim.providers.resource_allocation.base import Setting
@@ -144,10 +145,10 @@ def _guest_of_settings(path: InstancePath, parameter: str) -> str:
 
 def _guest_of_resource(instance_id: Value, what: str) -> tuple[str, str]:
     """Guest and device id of a resource, `<name>/<id>`."""
-    name, slash, devid = (instance_id or "").partition("/")
-    if not (name and slash and devid):
+    parts = parts_of_id(instance_id or "")
+    if parts is None:
         raise InvalidParameter(f"{what}: Invalid InstanceID `{instance_id or ''}'")
-    return name, devid
+    return parts
 
 
 def _change(
@@ -227,11 +228,15 @@ def modify_resource_settings(host: Host, request: ProviderRequest, arguments: Ar
     ids = [_guest_of_resource(one["InstanceID"], "ResourceSettings") for one in given]
 
     def work_out(edits: Mapping[str, Edit]) -> list[InstancePath]:
+        reading = HostReading.of(request, host)
+        shown = {
+            name: GuestItem(request.prefix, reading, host.guest(name, Needs.ALL)) for name in edits
+        }
         changed = []
         for instance, (name, devid) in zip(given, ids, strict=True):
             one = resources.asked(instance, host.family)
             with _known(name, devid):
-                found = resources.modify(edits[name], one, devid)
+                found = resources.modify(edits[name], shown[name], one, devid)
             changed.append(_path(request, one.known(), name, found))
         return changed
 
@@ -256,10 +261,10 @@ def remove_resource_settings(host: Host, request: ProviderRequest, arguments: Ar
 
 def _removable_id(path: InstancePath) -> tuple[str, str]:
     instance_id = path.text("InstanceID")
-    name, slash, devid = instance_id.partition("/")
-    if not (name and slash and devid):
+    parts = parts_of_id(instance_id)
+    if parts is None:
         raise NotFound(f"No such instance ({instance_id})")
-    return name, devid
+    return parts
 
 
 def _removable(path: InstancePath) -> Setting:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libvirtcim.cim.objects import Instance, InstancePath, Value
-from libvirtcim.providers.common import GuestItem, HostReading
+from libvirtcim.providers.common import GuestItem
 from libvirtcim.providers.device import find_by_id, setting_items
 from libvirtcim.providers.resource_allocation import console, disk, net, pool, processor
 from libvirtcim.providers.resource_allocation.base import Setting
@@ -18,7 +18,7 @@ from libvirtcim.virt import changes, devids
 from libvirtcim.virt.changes import Edit
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.families import CONTROLLER, DISK, GRAPHICS, INPUT, MEM, NET, PROC, Family
-from libvirtcim.virt.host import Host, Needs
+from libvirtcim.virt.host import Guest, Host
 
 SETTING_OF_BASE: Mapping[str, Setting] = {
     **{setting.decl.base: setting for setting in SETTINGS.values()},
@@ -202,18 +202,20 @@ def _xml(device: Any) -> str:
     return text
 
 
-def modify(edit: Edit, one: Asked, devid: str) -> str:
+def modify(edit: Edit, shown: GuestItem, one: Asked, devid: str) -> str:
     """Changes what is given and differs from what is shown; returns the id, which may be another.
+
+    `shown`: the guest as it was read for this change, with all that settings need.
 
     Raises LookupError where the guest has no resource of that id, SettingError.
     """
     setting = one.known()
-    values = _changed(edit, one, setting, devid)
+    values = _changed(shown, one, setting, devid)
     running = edit.live is not None
     if setting.kind in (MEM, PROC):
         setting.apply(edit.config, values, Target(edit.host, edit.config, running=running))
         if edit.live is not None:
-            _modify_live_numbers(edit, setting, values)
+            _modify_live_numbers(edit, shown.guest, setting, values)
         return devid
     stored: Any = devids.find(edit.config, setting.kind, devid)
     if stored is None:
@@ -228,23 +230,22 @@ def modify(edit: Edit, one: Asked, devid: str) -> str:
     return _devid(edit.config, setting, stored)
 
 
-def _changed(edit: Edit, one: Asked, setting: Setting, devid: str) -> Mapping[str, Value]:
+def _changed(shown: GuestItem, one: Asked, setting: Setting, devid: str) -> Mapping[str, Value]:
     """What is given and isn't shown like that already: clients send back all that they have read."""
-    guest = edit.host.guest(edit.name, Needs.ALL)
-    prefix = one.instance.cls.name.partition("_")[0]
-    item = GuestItem(prefix, HostReading(edit.host), guest)
-    shown = find_by_id(setting_items, item, setting.kind, devid)
-    if shown is None:
+    item = find_by_id(setting_items, shown, setting.kind, devid)
+    if item is None:
         raise LookupError(devid)
     columns = setting.all_columns()
     return {
         name: value
         for name, value in one.values.items()
-        if name not in columns or columns[name](shown) != value
+        if name not in columns or columns[name](item) != value
     }
 
 
-def _modify_live_numbers(edit: Edit, setting: Setting, values: Mapping[str, Value]) -> None:
+def _modify_live_numbers(
+    edit: Edit, guest: Guest, setting: Setting, values: Mapping[str, Value]
+) -> None:
     """Memory, processors and their weight of a guest that runs."""
     live = edit.live
     assert live is not None
@@ -258,7 +259,6 @@ def _modify_live_numbers(edit: Edit, setting: Setting, values: Mapping[str, Valu
         name = edit.host.family.weight_parameter or "cpu_shares"
         edit.live_steps.append(changes.set_scheduler(MODIFY, {name: weight}))
     if values.get("VirtualQuantity") is not None:
-        guest = edit.host.guest(edit.name, Needs.VCPUS)
         before = guest.vcpus_online or live.vcpus
         edit.live_steps.append(changes.set_vcpus(MODIFY, before, values["VirtualQuantity"]))
 

@@ -13,7 +13,7 @@ from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, Provided
-from libvirtcim.providers.device import DeviceItem, find_by_id, setting_items
+from libvirtcim.providers.device import DeviceItem, find_by_id, parts_of_id, setting_items
 from libvirtcim.providers.resource_allocation.target import SettingError, Target
 from libvirtcim.virt.devices.address import Address, Device
 from libvirtcim.virt.host import Hosts, Needs
@@ -103,9 +103,8 @@ class Setting:
             self.write(device, values, target)
 
     def new(self, values: Mapping[str, Value], target: Target) -> Any:
-        """A new device of what is given."""
-        if self.make is None:
-            raise SettingError(f"Cannot add resources of type {self.resource_type}")
+        """A new device of what is given, where `make` says how."""
+        assert self.make is not None
         device = self.make(values, target)
         self.apply(device, values, target)
         return device
@@ -136,9 +135,10 @@ class SettingProvider(FamilyProvider[DeviceItem]):
         instance_id = path.text("InstanceID")
         if not instance_id:
             raise Failed("Missing InstanceID")
-        name, slash, devid = instance_id.partition("/")
-        if not (name and slash and devid):
+        parts = parts_of_id(instance_id)
+        if parts is None:
             raise NotFound(f"No such instance ({instance_id})")
+        name, devid = parts
         item = self.guest(request, name, self.needs(request), f"No such instance ({instance_id})")
         found = find_by_id(setting_items, item, self._setting.kind, devid)
         if found is None:

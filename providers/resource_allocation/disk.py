@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.objects import Value
@@ -123,7 +124,11 @@ def _is_filesystem(item: DeviceItem) -> bool:
 def _emulated_type(item: DeviceItem) -> int:
     if _is_filesystem(item):
         return EMULATED_FILESYSTEM if item.owner.host.family.shape == "KVM" else EMULATED_DISK
-    return EMULATED_TYPES.get(item.device.device or "", EMULATED_DISK)
+    return _type_of(item.device)
+
+
+def _type_of(disk: Disk) -> int:
+    return EMULATED_TYPES.get(disk.device or "", EMULATED_DISK)
 
 
 DEVICE_OF_TYPE = {EMULATED_DISK: "disk", **{n: device for device, n in EMULATED_TYPES.items()}}
@@ -132,9 +137,18 @@ NO_SOURCE = "/dev/null"
 _REMOVABLE = frozenset({"cdrom", "floppy"})
 _SOURCES = {"file": "source_file", "block": "source_dev", "dir": "source_dir"}
 """Kind of source → where a disk's definition names it."""
-_OWN = {"DriverName": "driver_name", "DriverCache": "driver_cache", "BusType": "bus"}
-_OWN |= {"rawio": "rawio", "sgio": "sgio", "shareable": "shareable"}
-"""Properties that are attributes of a disk, and nothing of a file system."""
+_OF_DISKS = {
+    "BusType": "bus",
+    "DriverName": "driver_name",
+    "DriverCache": "driver_cache",
+    "rawio": "rawio",
+    "sgio": "sgio",
+}
+"""Properties that are attributes of a disk, and nothing of a file system; in both directions."""
+
+
+def _of_disk(attribute: str) -> Callable[[DeviceItem], Any]:
+    return lambda item: None if _is_filesystem(item) else getattr(item.device, attribute)
 
 
 def _make(values: Mapping[str, Value], target: Target) -> Disk | Filesystem:
@@ -181,13 +195,13 @@ def _write_filesystem(device: Filesystem, values: Mapping[str, Value]) -> None:
 
 def _write_disk(disk: Disk, values: Mapping[str, Value], target: Target) -> None:
     emulated = values.get("EmulatedType")
-    if emulated is not None and emulated != EMULATED_TYPES.get(disk.device or "", EMULATED_DISK):
+    if emulated is not None and emulated != _type_of(disk):
         if emulated not in DEVICE_OF_TYPE:
             raise SettingError("Invalid value for EmulatedType")
         disk.device = DEVICE_OF_TYPE[emulated]
     if values.get("VirtualDevice") is not None:
         disk.target = values["VirtualDevice"]
-    for name, attribute in _OWN.items():
+    for name, attribute in {**_OF_DISKS, "shareable": "shareable"}.items():
         if values.get(name) is not None:
             setattr(disk, attribute, values[name])
     if values.get("DriverType") is not None and (disk.driver_name or not target.new):
@@ -225,17 +239,13 @@ SETTING = Setting(
         "VirtualDevice": lambda i: i.device.target,
         "Address": lambda i: i.device.source_text,
         "PoolID": _pool_id,
-        "BusType": lambda i: None if _is_filesystem(i) else i.device.bus,
         "EmulatedType": _emulated_type,
         "readonly": lambda i: i.device.readonly or None,
         "shareable": lambda i: None if _is_filesystem(i) else i.device.shareable or None,
-        "DriverName": lambda i: None if _is_filesystem(i) else i.device.driver_name,
         "DriverType": lambda i: i.device.driver_type,
-        "DriverCache": lambda i: None if _is_filesystem(i) else i.device.driver_cache,
         "AccessMode": lambda i: i.device.accessmode if _is_filesystem(i) else None,
-        "rawio": lambda i: None if _is_filesystem(i) else i.device.rawio,
-        "sgio": lambda i: None if _is_filesystem(i) else i.device.sgio,
         "MountPoint": lambda i: i.device.target if _is_filesystem(i) else None,
+        **{name: _of_disk(attribute) for name, attribute in _OF_DISKS.items()},
         **ADDRESS_COLUMNS,
     },
     write=_write,

@@ -75,8 +75,6 @@ def _make(values: Mapping[str, Value], target: Target) -> Graphics | CharDevice:
         raise SettingError("GraphicsRASD ResourceSubType field not valid")
     if kind.lower() in TERMINALS:
         return TERMINALS[kind.lower()].new(type="pty")
-    if kind.lower() not in (*NETWORK_DISPLAYS, "sdl"):
-        raise SettingError("Unsupported graphics type")
     display = Graphics.new()
     _become(display, kind, values)
     return display
@@ -91,7 +89,12 @@ _OF_A_TYPE = (
 
 
 def _become(display: Graphics, kind: str, values: Mapping[str, Value]) -> None:
-    """Makes a display one of another type, as new ones are; one of that type stays as it is."""
+    """Makes a display one of another type, as new ones are; one of that type stays as it is.
+
+    Raises SettingError for types that can't be asked for.
+    """
+    if kind.lower() not in (*NETWORK_DISPLAYS, "sdl"):
+        raise SettingError("Unsupported graphics type")
     if (display.type or "").lower() == kind.lower():
         return
     for attribute in _OF_A_TYPE:
@@ -110,8 +113,6 @@ def _write(device: Graphics | CharDevice, values: Mapping[str, Value], target: T
     kind = (device.type or "").lower()
     if values.get("ResourceSubType") is not None and not target.new:
         kind = values["ResourceSubType"].lower()
-        if kind not in (*NETWORK_DISPLAYS, "sdl"):
-            raise SettingError("Unsupported graphics type")
         _become(device, kind, values)
     address = values.get("Address")
     if kind in NETWORK_DISPLAYS:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from libvirtcim.cim.declare import ClassDecl, Property
 from libvirtcim.cim.objects import Value
+from libvirtcim.providers.byte_units import WORDS
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.providers.resource_allocation.base import SUPERCLASS, Setting, provided
 from libvirtcim.providers.resource_allocation.target import SettingError, Target
@@ -29,10 +30,9 @@ MEM = ClassDecl(
     registration=registered("Virt_RASD"),
 )
 
-BYTES_OF_UNIT = {"bytes": 1, "kilobytes": 1 << 10, "megabytes": 1 << 20, "gigabytes": 1 << 30}
+BYTES_OF_UNIT = {word.lower(): 1 << 10 * n for n, word in enumerate(WORDS[:4])}
 """AllocationUnits in lower case → bytes. `byte*2^n` of DSP0004 Annex C is read besides."""
-SHOWN_UNIT = "KiloBytes"
-DEFAULT_UNIT = "Bytes"
+DEFAULT_UNIT, SHOWN_UNIT = WORDS[:2]
 """Of new guests; a change without unit is in the unit that is shown."""
 _KIB = 1 << 10
 

@@ -14,9 +14,7 @@ from libvirtcim.virt.errors import VirtError
 from libvirtcim.virt.families import Family
 from libvirtcim.virt.guestxml import GuestElement
 from libvirtcim.virt.host import Host, Needs
-
-BLOCK_POOLS = frozenset({"disk", "iscsi", "iscsi-direct", "logical", "mpath", "scsi"})
-"""Types of storage pools whose volumes are block devices."""
+from libvirtcim.virt.pools import BLOCK_POOLS
 
 
 class SettingError(Exception):
@@ -92,7 +90,7 @@ class Target:
         if not path:
             return None
         if self.host.connection.shares_files:
-            return _kind_here(path)
+            return kind_here(path)
         return self._kind_in_pool(path)
 
     def _kind_in_pool(self, path: str) -> str | None:
@@ -107,7 +105,8 @@ class Target:
         return "block" if path.startswith("/dev/") else "file"
 
 
-def _kind_here(path: str) -> str | None:
+def kind_here(path: str) -> str | None:
+    """`file`, `block` or `dir`: what is at a path of this machine; None where nothing usable is."""
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError):

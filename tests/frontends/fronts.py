@@ -188,7 +188,10 @@ class WireFront:
         self.schema = schema
         self._url = url
         self._asked = 0
-        self.connection = pywbem.WBEMConnection(url, timeout=WIRE_SECONDS)
+        self.connection = self._connected()
+
+    def _connected(self) -> pywbem.WBEMConnection:
+        return pywbem.WBEMConnection(self._url, timeout=WIRE_SECONDS)
 
     def knows(self, namespace: str, classname: str) -> bool:
         """Whether the server's schema has a class."""
@@ -203,7 +206,7 @@ class WireFront:
         self._asked += 1
         if self._asked % PER_CONNECTION == 0:
             self.connection.close()
-            self.connection = pywbem.WBEMConnection(self._url, timeout=WIRE_SECONDS)
+            self.connection = self._connected()
         try:
             return Answer(items=tuple(call(case)))
         except pywbem.CIMError as error:

@@ -61,7 +61,7 @@ def definitions(
     folder: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, str]]:
     """Id of each call that is answered differently, and each respect in which it is."""
-    monkeypatch.setattr(target, "_kind_here", kind_of_path)
+    monkeypatch.setattr(target, "kind_here", kind_of_path)
     recorded, _facts = load_host(folder / "inputs", family)
     recorded.domains = []
     recorded.__class__ = NotingHost
@@ -78,7 +78,7 @@ def definitions(
 
 def changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
     """The same for changes of a guest that is off: what is stored afterwards counts."""
-    monkeypatch.setattr(target, "_kind_here", kind_of_path)
+    monkeypatch.setattr(target, "kind_here", kind_of_path)
     recorded, _facts = load_host(folder / "inputs", "kvm")
     recorded.__class__ = NotingHost
     assert isinstance(recorded, NotingHost)

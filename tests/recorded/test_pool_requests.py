@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from libvirtcim import composition
 from libvirtcim.cim.arguments import instance_of
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.providers import pool_requests
+from tests.recorded import methods
 from tests.recorded.test_replay import VARIABLE
 
 pytestmark = pytest.mark.skipif(
@@ -61,13 +61,12 @@ def answer(schema: Any, row: dict[str, Any]) -> str:
 
 
 def rows(family: str) -> list[dict[str, Any]]:
-    found = json.loads((Path(os.environ[VARIABLE]) / f"methods-{family}.json").read_text())
+    found = methods.rows(Path(os.environ[VARIABLE]), family, (SECTION,))
     calls = ("CreateChildResourcePool", "CreateResourceInPool")
     return [
         {**row, "args": {**row["args"], "Settings": _listed(row["args"]["Settings"])}}
         for row in found
-        if row.get("section") == SECTION
-        and row["op"] in calls
+        if row["op"] in calls
         and "Settings" in row["args"]
         and ("xml_sent" in row or row["error"]["description"].startswith(REASONS))
     ]
