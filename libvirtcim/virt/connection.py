@@ -160,6 +160,11 @@ class Connection:
                 raise _Died(error.libvirt_message, error.code) from exc
             raise error from exc
 
+    def xml_flags(self, *, inactive: bool = False) -> int:
+        """libvirt's flags for the XML of a guest: with secrets unless read-only; `inactive`: as stored."""
+        flags: int = 0 if self.readonly else libvirt.VIR_DOMAIN_XML_SECURE
+        return flags | (libvirt.VIR_DOMAIN_XML_INACTIVE if inactive else 0)
+
     def _for_changes(self) -> Connection:
         # A test hypervisor from a file is a state of its own for each connection.
         if self.is_local or self.readonly or self.uri.startswith("test"):

@@ -84,8 +84,7 @@ def reset(host: Host, name: str) -> None:
             domain.create()
             _apply_scheduler(host, domain)
             return
-        flags = 0 if host.connection.readonly else libvirt.VIR_DOMAIN_XML_SECURE
-        text = domain.XMLDesc(flags)
+        text = domain.XMLDesc(host.connection.xml_flags())
         domain.destroy()
         _apply_scheduler(host, raw.createXML(text, 0))
 

@@ -130,7 +130,7 @@ def test_unchanged_xml_is_not_parsed_again(testhost: Host, monkeypatch: pytest.M
     testhost.connection.call(lambda raw: raw.lookupByName("run1").setMemory(1024))
     third = {g.name: g for g in testhost.guests(Needs.LIVE | Needs.CONFIG)}
     assert "off1" not in third
-    assert set(testhost._known) == {g.uuid for g in third.values()}
+    assert set(testhost._guests._known) == {g.uuid for g in third.values()}
     assert third["run1"].live.current_kib == 1024
     assert third["run1"].config is first["run1"].config
     assert len(parsed) == 1
