@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from types import ModuleType
@@ -15,7 +15,7 @@ import libvirtcim.providers
 from libvirtcim.cim import base
 from libvirtcim.cim.associations import Association
 from libvirtcim.cim.broker import Broker
-from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, expand_all
+from libvirtcim.cim.declare import CIMV2, INTEROP, INTEROP_NAMES, VIRT, ClassDecl, expand_all
 from libvirtcim.cim.provider import InstanceProvider
 from libvirtcim.cim.schema import Schema
 from libvirtcim.providers.common import Provided
@@ -73,21 +73,35 @@ def _nowhere(families: Iterable[str]) -> Hosts:
     return Hosts({prefix: KNOWN[prefix].uri for prefix in families})
 
 
-def schema(declared: Iterable[ClassDecl]) -> Schema:
+def schema(declared: Iterable[ClassDecl], aliases: Mapping[str, str] | None = None) -> Schema:
     """The class table: DMTF's superclasses and the declared classes."""
     classes, qualifier_types = base.load()
-    return Schema([*classes, *expand_all(declared)], qualifier_types, NAMESPACES)
+    return Schema([*classes, *expand_all(declared)], qualifier_types, NAMESPACES, aliases or {})
 
 
-def broker(hosts: Hosts, own: Iterable[InstanceProvider[Any]] = ()) -> Broker:
-    """A broker over the hosts; `own` are providers of the front end itself."""
+def broker(
+    hosts: Hosts, own: Iterable[InstanceProvider[Any]] = (), interop: str | None = None
+) -> Broker:
+    """A broker over the hosts; `own` are providers of the front end itself.
+
+    `interop`: what the CIM server around it calls the interop namespace, which is then known by all
+    names that CIM servers have for it; None: there is none around it.
+    """
     parts = provided(hosts)
     return Broker(
-        schema(decl for part in parts for decl in part.declarations),
+        schema(
+            (decl for part in parts for decl in part.declarations),
+            _interop_aliases(interop) if interop else None,
+        ),
         [*_providers(parts), *own],
         [association for part in parts for association in part.associations],
         [source for part in parts for source in part.indications],
+        {INTEROP: interop} if interop else {},
     )
+
+
+def _interop_aliases(interop: str) -> dict[str, str]:
+    return {name: INTEROP for name in (*INTEROP_NAMES, interop) if name != INTEROP}
 
 
 def _providers(parts: Iterable[Provided]) -> Iterator[InstanceProvider[Any]]:

@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 
 import libconf
 
+from libvirtcim.cim.declare import INTEROP
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
 from libvirtcim.virt.vsi import DEFAULT_ANNOUNCEMENTS, DEFAULT_OPTIONS
@@ -50,6 +51,10 @@ class General:
     )
     indication_queue: int = _setting(
         1000, "Most indications that wait for one receiver; then the oldest are dropped"
+    )
+    interop_namespace: str = _setting(
+        INTEROP,
+        "What the CIM server that loads the plugin calls its interop namespace, for paths that lead there",
     )
     lldptool_query_options: str = _setting(
         DEFAULT_OPTIONS,

@@ -120,7 +120,7 @@ class HostReading:
     def volumes(self) -> Mapping[str, Volume]:
         """The host's storage volumes by path; none where libvirt can't list them."""
         try:
-            return self.host.volumes()
+            return self.host.volumes(self.storage_pools)
         except virt.VirtError:
             return {}
 

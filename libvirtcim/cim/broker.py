@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from libvirtcim.cim import associations, values
@@ -49,6 +50,7 @@ class Broker:
     key values as text or typed. `properties`: names of a property list (None: all; empty: none).
     Results are iterators: an error can only arise before the first item.
     Paths in results carry their namespace; `host` is left to the front end.
+    `names`: declared namespaces → what they are called in paths that start in another namespace.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Broker:
         providers: Iterable[InstanceProvider[object]],
         table: Iterable[Association] = (),
         sources: Iterable[IndicationSource] = (),
+        names: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.schema = schema
+        self._names = names
         self.indications = Indications(schema, sources)
         self._providers = {
             name.lower(): provider for provider in providers for name in provider.classes
@@ -69,8 +73,8 @@ class Broker:
             for prefix in association.decl.prefixes
         }
         self._layouts: dict[str, Layout] = {}
-        names = (*self._providers, *self._associations)
-        self._bases = {name.partition("_")[2] for name in names}
+        served = (*self._providers, *self._associations)
+        self._bases = {name.partition("_")[2] for name in served}
 
     # --- instances ---------------------------------------------------------------------------
 
@@ -143,7 +147,8 @@ class Broker:
     def _serving(self, request: ProviderRequest) -> InstanceProvider[object] | None:
         """The provider of the class, if it has instances in the namespace."""
         provider = self._providers.get(request.cls.name.lower())
-        return provider if provider is not None and provider.serves(request.namespace) else None
+        declared = self.schema.declared(request.namespace)
+        return provider if provider is not None and provider.serves(declared) else None
 
     def _paths(self, request: ProviderRequest) -> Iterator[InstancePath]:
         association = self._associations.get(request.cls.name.lower())
@@ -293,9 +298,10 @@ class Broker:
             cls = find(classname, None)
             if cls is None:
                 continue
-            handler = associations.choose(association, cls, source, filters, find)
-            if handler is None:
+            chosen = associations.choose(association, cls, source, filters, find)
+            if chosen is None:
                 continue
+            handler = self._placed(chosen, namespace)
             if found is None:
                 found = provider.find(replace(request, wanted=None), path)
                 built = self._layout(source, provider).path(found, namespace)
@@ -323,7 +329,8 @@ class Broker:
         return {base: self._layout_of(cls) for base, cls in classes.items()}
 
     def _all_hits(self, request: ProviderRequest, association: Association) -> Iterator[Hit]:
-        for handler in association.handlers:
+        for declared in association.handlers:
+            handler = self._placed(declared, request.namespace)
             where = handler.source_namespace or request.namespace
             for base in handler.source if handler.enumerated else ():
                 source = self.schema.find(where, f"{request.prefix}_{base}")
@@ -344,7 +351,7 @@ class Broker:
             end = path.get(handler.source_role)
             if not isinstance(end, InstancePath):
                 raise NotFound(f"No such instance ({handler.source_role})")
-            where = handler.source_namespace or request.namespace
+            where = self._placed(handler, request.namespace).source_namespace or request.namespace
             source = self.schema.find(where, end.classname)
             bases = {f"{request.prefix}_{base}".lower() for base in handler.source}
             if source is None or source.name.lower() not in bases:
@@ -360,6 +367,21 @@ class Broker:
                 if _same_reference(_path_of(row), path):
                     return row
         raise NotFound(f"No such instance of {request.cls.name}")
+
+    def _placed(self, handler: Handler, asked: str) -> Handler:
+        """The handler, with its namespaces called as a request in the namespace `asked` sees them."""
+        return replace(
+            handler,
+            source_namespace=self._seen(handler.source_namespace, asked),
+            target_namespace=self._seen(handler.target_namespace, asked),
+        )
+
+    def _seen(self, declared: str | None, asked: str) -> str | None:
+        if declared is None:
+            return None
+        if self.schema.declared(asked) == declared:
+            return asked
+        return self._names.get(declared, declared)
 
     # --- methods -----------------------------------------------------------------------------
 

@@ -20,6 +20,9 @@ from libvirtcim.cim.schema import LocalClass, MethodInfo, ParameterInfo, Propert
 
 VIRT = "root/virt"
 INTEROP = "root/interop"
+PG_INTEROP = "root/PG_InterOp"
+INTEROP_NAMES = (INTEROP, PG_INTEROP, "interop")
+"""What CIM servers call the interop namespace; ours comes first."""
 CIMV2 = "root/cimv2"
 
 ProviderType = Literal["instance", "association", "indication", "method"]

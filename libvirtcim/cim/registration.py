@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libvirtcim import __version__
-from libvirtcim.cim.declare import INTEROP, ClassDecl, ProviderType
+from libvirtcim.cim.declare import INTEROP, PG_INTEROP, ClassDecl, ProviderType
 from libvirtcim.cim.mof import LICENSE, text_literal, value_literal, write_files
 
 LIBRARY = "libvirtcim"
 """Library location (`liblibvirtcim.so`), provider name, module name and group, all in one."""
 
-PG_INTEROP = "root/PG_InterOp"
 """Interop namespace of OpenPegasus builds that do not use root/interop (the one or the other)."""
 
 ROWS, SFCB, PEGASUS, PEGASUS_PG_INTEROP = (

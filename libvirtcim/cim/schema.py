@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from libvirtcim.cim.errors import InvalidClass, InvalidNamespace
@@ -132,18 +133,24 @@ class ClassInfo:
 
 
 class Schema:
-    """All classes and qualifier types that a front end can be asked about, by namespace."""
+    """All classes and qualifier types that a front end can be asked about, by namespace.
+
+    `aliases`: names under which clients may ask for a namespace besides its own → that namespace.
+    """
 
     def __init__(
         self,
         classes: Iterable[LocalClass],
         qualifier_types: Iterable[QualifierType],
         namespaces: Iterable[str],
+        aliases: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self._local = {c.name.lower(): c for c in classes}
         self._resolved: dict[str, ClassInfo] = {}
         self._qualifier_types = {q.name.lower(): q for q in qualifier_types}
         self.namespaces: tuple[str, ...] = tuple(namespaces)
+        self._declared = {n: n for n in self.namespaces} | dict(aliases)
+        self._spelled = {n.lower(): n for n in self._declared}
         self._children: dict[str | None, list[str]] = {}
         for local in self._local.values():
             parent = local.superclass.lower() if local.superclass else None
@@ -152,6 +159,8 @@ class Schema:
         for local in self._local.values():
             for namespace in local.namespaces:
                 self._admit(namespace.lower(), local.name.lower())
+        for alias, namespace in aliases.items():
+            self._members[alias.lower()] = self._members[namespace.lower()]
 
     def _admit(self, namespace: str, name: str) -> None:
         """Holds the class in the namespace, with all classes that its declaration leads to."""
@@ -176,13 +185,16 @@ class Schema:
 
     def namespace(self, name: str) -> str:
         """The namespace as it is spelled here; raises InvalidNamespace."""
-        wanted = name.strip("/").lower()
-        for known in self.namespaces:
-            if known.lower() == wanted:
-                return known
-        raise InvalidNamespace(
-            f"Namespace {name!r} does not exist; this server has {', '.join(self.namespaces)}"
-        )
+        known = self._spelled.get(name.strip("/").lower())
+        if known is None:
+            raise InvalidNamespace(
+                f"Namespace {name!r} does not exist; this server has {', '.join(self.namespaces)}"
+            )
+        return known
+
+    def declared(self, namespace: str) -> str:
+        """The namespace itself, of one as it is spelled here: an alias stands for another."""
+        return self._declared[namespace]
 
     def find(self, namespace: str, name: str) -> ClassInfo | None:
         """The class of that name (any case) in the namespace, or None."""

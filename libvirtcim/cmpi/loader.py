@@ -43,7 +43,9 @@ class Service:
         chosen = config.load(None if file == config.CONFIG_FILE else file)
         _start_logging(chosen.general.log_level)
         self.hosts: Hosts = inspect_host.hosts(chosen)
-        self.broker: Broker = composition.broker(self.hosts)
+        self.broker: Broker = composition.broker(
+            self.hosts, interop=chosen.general.interop_namespace
+        )
         self._indication_queue = chosen.general.indication_queue
 
     def subscriptions(self) -> Subscriptions:

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from libvirtcim import composition
+from libvirtcim.cim.declare import INTEROP
 from libvirtcim.register import record, schema
 from libvirtcim.register.cimom import Offer, Offered, Status
 from libvirtcim.register.doors import place_of_link
@@ -99,7 +100,7 @@ class Pegasus:
         """The steps to exactly this registration. Raises RegistrationError for a conflict."""
         found = look(self._tools, offer.declarations)
         refuse_others(found, offer.declarations)
-        outcome = f"libvirtcim {offer.version} is registered in {found.interop}"
+        outcome = f"libvirtcim {offer.version} is registered in {found.interop}{_advice(found)}"
         if is_current(found, offer):
             return Plan(self.title, outcome, (self._enabling(found),) if found.disabled else ())
         leaving, staying = self._parted(found, ours(found, offer.declarations))
@@ -294,6 +295,13 @@ def _remove_record(path: Path) -> None:
     if path == PACKAGED_RECORD:
         with suppress(OSError):  # it holds other things too
             path.parent.rmdir()
+
+
+def _advice(found: Found) -> str:
+    """What is to be set where the interop namespace has another name than ours."""
+    if found.interop == INTEROP:
+        return ""
+    return f'; paths lead there once the configuration has interop_namespace = "{found.interop}"'
 
 
 def _remains(staying: Added) -> Iterator[str]:

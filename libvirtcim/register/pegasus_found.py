@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from libvirtcim.cim import registration
-from libvirtcim.cim.declare import INTEROP, ClassDecl
+from libvirtcim.cim.declare import INTEROP, INTEROP_NAMES, ClassDecl
 from libvirtcim.register import record, schema
 from libvirtcim.register.doors import DOORS
 from libvirtcim.register.pegasus_tools import Instance, Tools
@@ -17,7 +17,6 @@ from libvirtcim.register.plan import RegistrationError
 
 MODULE = registration.LIBRARY
 """Name of our provider module."""
-INTEROP_NAMESPACES = (INTEROP, registration.PG_INTEROP, "interop")
 """Where a build of OpenPegasus may keep its registrations; each build has one of them."""
 MODULE_CLASS, CAPABILITIES_CLASS = "PG_ProviderModule", "PG_ProviderCapabilities"
 PACKAGED_RECORD = Path("/var/lib/libvirtcim/pegasus.json")
@@ -163,11 +162,11 @@ def look(tools: Tools, declarations: Sequence[ClassDecl]) -> Found:
 
 
 def _interop(tools: Tools) -> str:
-    for namespace in INTEROP_NAMESPACES:
+    for namespace in INTEROP_NAMES:
         if MODULE_CLASS in (tools.class_names(namespace) or ()):
             return namespace
     raise RegistrationError(
-        f"no class {MODULE_CLASS} in {', '.join(INTEROP_NAMESPACES)}: "
+        f"no class {MODULE_CLASS} in {', '.join(INTEROP_NAMES)}: "
         "this OpenPegasus has no repository that providers can be registered in"
     )
 

@@ -6,7 +6,7 @@ Every answer is fresh; how guests are read is `guest_reader`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -159,9 +159,9 @@ class Host:
 
     # -- the rest of the host -------------------------------------------------------------------
 
-    def volumes(self) -> Mapping[str, Volume]:
-        """The volumes of all active pools, by path."""
-        return self.connection.call(lambda raw: read_volumes(raw, self._volume_sizes))
+    def volumes(self, pools: Sequence[StoragePool]) -> Mapping[str, Volume]:
+        """The volumes of all active pools, by path; `pools`: what `storage_pools` gave."""
+        return self.connection.call(lambda raw: read_volumes(raw, pools, self._volume_sizes))
 
     def _volume_sizes(self, volume: Any) -> tuple[int, int]:
         _type, capacity, allocation = self.connection.call(lambda raw: volume.info())

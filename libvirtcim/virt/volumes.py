@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import libvirt
 
 from libvirtcim.virt.handles import readable
-from libvirtcim.virt.xmldoc import parse_root
+from libvirtcim.virt.pools import StoragePool
 
 # In pools of these types libvirt uses the path as the volume's key, which is part of the handle; of
 # other volumes the path has to be asked for.
@@ -51,24 +51,27 @@ class Volume:
         return f"Volume(pool={self.pool!r}, name={self.name!r}, path={self.path!r})"
 
 
-def read_volumes(raw: Any, read: InfoReader) -> Mapping[str, Volume]:
-    """The volumes of all active pools by path; what can't be read is left out."""
+def read_volumes(raw: Any, pools: Iterable[StoragePool], read: InfoReader) -> Mapping[str, Volume]:
+    """The volumes of all active pools by path; what can't be read is left out.
+
+    `pools`: the host's pools as they were read before; one that has come since is listed too.
+    """
+    by_key = {pool.uuid for pool in pools if pool.view.type in _KEY_IS_PATH}
     volumes: dict[str, Volume] = {}
-    pools = raw.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
-    for name, by_key, found in readable(raw, pools, _contents, "storage pool"):
+    active = raw.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)
+    for pool, found in readable(raw, active, _contents, "storage pool"):
+        key_is_path = pool.UUIDString() in by_key
         for volume in found:
             try:
-                path = volume.key() if by_key else volume.path()
+                path = volume.key() if key_is_path else volume.path()
             except libvirt.libvirtError:
                 if not raw.isAlive():
                     raise
                 continue
             # The first pool that holds a path wins, as in libvirt's own look-up.
-            volumes.setdefault(path, Volume(name, volume, path, read))
+            volumes.setdefault(path, Volume(pool.name(), volume, path, read))
     return volumes
 
 
-def _contents(pool: Any) -> tuple[str, bool, list[Any]]:
-    """Name of a pool, whether its volumes' keys are their paths, and the volumes."""
-    by_key = parse_root(pool.XMLDesc(0)).get("type") in _KEY_IS_PATH
-    return pool.name(), by_key, pool.listAllVolumes(0)
+def _contents(pool: Any) -> tuple[Any, list[Any]]:
+    return pool, pool.listAllVolumes(0)

@@ -195,7 +195,7 @@ def _storage_pools(reading: HostReading) -> Iterator[tuple[str, StoragePool]]:
 
 
 def _volumes(reading: HostReading) -> Iterable[tuple[str, Volume]]:
-    return reading.host.volumes().items()
+    return reading.host.volumes(reading.storage_pools).items()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,9 @@ class Target:
     def _kind_in_pool(self, path: str) -> str | None:
         """As far as the host's storage pools tell; a path outside of them is taken for a file."""
         try:
-            volume = self.host.volumes().get(path)
-            types = {pool.name: pool.view.type for pool in self.host.storage_pools()}
+            pools = self.host.storage_pools()
+            volume = self.host.volumes(pools).get(path)
+            types = {pool.name: pool.view.type for pool in pools}
         except VirtError:
             volume, types = None, {}
         if volume is not None:

@@ -20,6 +20,7 @@ import pytest
 
 from libvirtcim import composition, demo
 from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.declare import PG_INTEROP
 from libvirtcim.cim.objects import InstancePath, RequestContext
 from libvirtcim.cmpi import build, loader
 from libvirtcim.virt.host import Hosts
@@ -324,3 +325,21 @@ def test_valgrind(start: Start, sample_plugin: Path) -> None:
     host.cleanup()
     code, log = host.end()
     assert code == 0, log
+
+
+def test_another_interop_namespace(plugin: Plugin, start: Start, tmp_path: Path) -> None:
+    """Profiles are served under the name that the server has for their namespace."""
+    config = tmp_path / "libvirtcim.toml"
+    config.write_text(
+        f'interop_namespace = "{PG_INTEROP}"\n[connections]\nKVM = "{demo.sample_uri()}"\n'
+    )
+    host = start(plugin(str(config)))
+    profiles = InstancePath("KVM_RegisteredProfile", (), PG_INTEROP)
+    found = fine(host.call("enumerateInstanceNames", profiles)).results
+    assert found and {path["ns"] for path in found} == {PG_INTEROP}
+    conforming = InstancePath("KVM_ElementConformsToProfile", (), "root/virt")
+    ends = [
+        {name: value for name, _type, value in path["keys"]}["ConformantStandard"]
+        for path in fine(host.call("enumerateInstanceNames", conforming)).results
+    ]
+    assert ends and {end["ns"] for end in ends} == {PG_INTEROP}

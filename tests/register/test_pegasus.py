@@ -13,8 +13,8 @@ from lxml import etree
 
 from libvirtcim import composition
 from libvirtcim.cim import base
-from libvirtcim.cim.declare import ClassDecl, Registration, expand_all
-from libvirtcim.register import pegasus, pegasus_found, schema
+from libvirtcim.cim.declare import INTEROP_NAMES, ClassDecl, Registration, expand_all
+from libvirtcim.register import pegasus, schema
 from libvirtcim.register.cimom import Offer
 from libvirtcim.register.doors import DOORS
 from libvirtcim.register.pegasus import Pegasus
@@ -201,12 +201,14 @@ def test_only_what_the_server_lacks_is_added(tools: InMemory, tmp_path: Path) ->
     assert tools.state() == before
 
 
-@pytest.mark.parametrize("interop", pegasus_found.INTEROP_NAMESPACES)
+@pytest.mark.parametrize("interop", INTEROP_NAMES)
 def test_every_interop_namespace(tmp_path: Path, interop: str) -> None:
     (tmp_path / "lib").mkdir()
     tools = InMemory(tmp_path, interop)
-    carry_out(server(tools, tmp_path).register(offer(tmp_path)))
+    plan = server(tools, tmp_path).register(offer(tmp_path))
+    carry_out(plan)
     assert "KVM_ComputerSystem" in tools.superclasses[interop]
+    assert (f'interop_namespace = "{interop}"' in plan.outcome) == (interop != "root/interop")
     if interop != "root/interop":
         assert "root/interop" not in tools.superclasses
 

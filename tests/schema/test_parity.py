@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from libvirtcim.cim import mof
-from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl
-from libvirtcim.cim.registration import PG_INTEROP, kinds
+from libvirtcim.cim.declare import CIMV2, INTEROP, PG_INTEROP, VIRT, ClassDecl
+from libvirtcim.cim.registration import kinds
 from libvirtcim.cim.schema import ClassInfo, MethodInfo, ParameterInfo, PropertyInfo, Schema
 
 Model = dict[str, dict[str, Any]]

@@ -10,7 +10,7 @@ import pytest
 from pywbem import MOFCompiler, MOFWBEMConnection
 
 from libvirtcim.cim import base, mof, registration
-from libvirtcim.cim.declare import INTEROP, ClassDecl, ProviderType
+from libvirtcim.cim.declare import INTEROP, PG_INTEROP, ClassDecl, ProviderType
 from tests.schema.sample import COMPONENT, CREATED, DISK, RASD, SAMPLE, SERVICE
 
 ROWS = """\
@@ -93,12 +93,12 @@ def test_pegasus() -> None:
     text = registration.render_pegasus(SAMPLE)
     assert CAPABILITIES in text
     assert 'InterfaceVersion = "2.0.0";' in text
-    older = registration.render_pegasus(SAMPLE, registration.PG_INTEROP)
+    older = registration.render_pegasus(SAMPLE, PG_INTEROP)
     assert CAPABILITIES.replace("root/interop", "root/PG_InterOp") in older
     assert INTEROP not in older
 
 
-@pytest.mark.parametrize("interop", [INTEROP, registration.PG_INTEROP])
+@pytest.mark.parametrize("interop", [INTEROP, PG_INTEROP])
 def test_pegasus_compiles(interop: str, declarations: list[ClassDecl]) -> None:
     for declared in (declarations, [SERVICE, CREATED]):
         repository = MOFWBEMConnection()

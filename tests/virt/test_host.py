@@ -191,7 +191,7 @@ def test_online(testhost: Host, prefix: str, state: int, online: bool) -> None:
 
 
 def test_volumes_and_node(testhost: Host) -> None:
-    volumes = testhost.volumes()
+    volumes = testhost.volumes(testhost.storage_pools())
     assert {path: (v.pool, v.name) for path, v in volumes.items()} == {
         "/pool/vol0": ("p1", "vol0"),
         "/pool/vol1": ("p1", "vol1"),
