@@ -20,6 +20,8 @@ import libconf
 from libvirtcim.cim.declare import INTEROP
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
+from libvirtcim.virt.host import SNAPSHOT_DIRECTORY
+from libvirtcim.virt.migration_checks import CHECK_DIRECTORY
 from libvirtcim.virt.vsi import DEFAULT_ANNOUNCEMENTS, DEFAULT_OPTIONS
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
@@ -31,8 +33,8 @@ class ConfigError(Exception):
     """A setting is unknown, of the wrong type or impossible; the message says which and where."""
 
 
-def _setting(default: Any, text: str, *, legacy: bool = False) -> Any:
-    return field(default=default, metadata={"help": text, "unit": "", "legacy": legacy})
+def _setting(default: Any, text: str, *, unit: str = "", legacy: bool = False) -> Any:
+    return field(default=default, metadata={"help": text, "unit": unit, "legacy": legacy})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,36 @@ class General:
     interop_namespace: str = _setting(
         INTEROP,
         "What the CIM server that loads the plugin calls its interop namespace, for paths that lead there",
+    )
+    job_retention: float = _setting(300.0, "How long a job is known after its end", unit="s")
+    max_running_jobs: int = _setting(8, "Jobs that run at once; others wait")
+    max_ended_jobs: int = _setting(1000, "Most ended jobs that are known; then the oldest goes")
+    failed_jobs_completed: bool = _setting(
+        True,
+        "Show a failed job as Completed (JobState 7) with an ErrorCode, as libvirt-cim did; else as "
+        "Exception (10)",
+    )
+    snapshot_wait: float = _setting(
+        30.0, "How long a request for a snapshot waits for its end; then its job goes on", unit="s"
+    )
+    snapshot_directory: Path = _setting(
+        Path(SNAPSHOT_DIRECTORY), "Where memory snapshots are kept, as the hypervisor sees it"
+    )
+    migration_connect_timeout: float = _setting(
+        30.0, "How long the other host of a migration may take to answer", unit="s"
+    )
+    migration_shutdown_timeout: float = _setting(
+        120.0, "How long a guest that is started on another host may take to shut down", unit="s"
+    )
+    migrate_check_dir: Path = _setting(
+        CHECK_DIRECTORY,
+        "Programs that say whether a guest may move: called with guest, libvirt URI, parameter file",
+    )
+    migrate_check_timeout: float = _setting(10.0, "How long each of them may take", unit="s")
+    migrate_ssh_temp_key: str = _setting(
+        "",
+        "File, in a directory of root's, to which clients may have an ssh key copied for migrations",
+        legacy=True,
     )
     lldptool_query_options: str = _setting(
         DEFAULT_OPTIONS,

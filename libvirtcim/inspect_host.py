@@ -6,13 +6,15 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+from pathlib import Path
 from typing import Any
 
 from libvirtcim import __version__, composition
 from libvirtcim.config import Config, General
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.families import KNOWN
-from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
+from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs, WorkSettings
+from libvirtcim.virt.migration_checks import MigrationSettings
 from libvirtcim.virt.vsi import VsiSettings
 
 LIBRARIES = (
@@ -42,6 +44,21 @@ def _settings(general: General) -> HostSettings:
         side_file_dir=str(general.side_files),
         vsi=VsiSettings.read(general.lldptool_query_options, general.vsi_support_key_string),
         disable_kvm=general.disable_kvm,
+        migration=MigrationSettings(
+            connect_timeout=general.migration_connect_timeout,
+            shutdown_timeout=general.migration_shutdown_timeout,
+            check_directory=general.migrate_check_dir,
+            check_timeout=general.migrate_check_timeout,
+            ssh_key=Path(key) if (key := general.migrate_ssh_temp_key) else None,
+        ),
+        snapshot_dir=str(general.snapshot_directory),
+        work=WorkSettings(
+            running=general.max_running_jobs,
+            kept=general.max_ended_jobs,
+            retention=general.job_retention,
+            wait=general.snapshot_wait,
+            failure_is_completion=general.failed_jobs_completed,
+        ),
     )
 
 

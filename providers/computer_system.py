@@ -59,7 +59,11 @@ def _enabled_state(item: GuestItem) -> int:
 
 
 def _operating_status(item: GuestItem) -> int:
-    return OPERATING_MIGRATING if item.data.migrating else status(item).operating
+    return OPERATING_MIGRATING if _is_migrating(item) else status(item).operating
+
+
+def _is_migrating(item: GuestItem) -> bool:
+    return item.guest.uuid in item.host.migrating or bool(item.data.migrating)
 
 
 def _caption(item: GuestItem) -> str:

@@ -58,11 +58,7 @@ INDICATIONS = (
     ),
 )
 
-MIGRATION_JOB = ClassDecl(
-    "MigrationJob", "CIM_ConcreteJob", "The migration of a guest.", ("Xen", "KVM")
-)
-
 
 def provide(hosts: Hosts) -> Provided:
     """The module's classes."""
-    return Provided((*INDICATIONS, MIGRATION_JOB))
+    return Provided(INDICATIONS)

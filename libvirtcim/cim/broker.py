@@ -8,7 +8,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from libvirtcim.cim import associations, values
+from libvirtcim.cim import associations, made, values
 from libvirtcim.cim.arguments import check_arguments
 from libvirtcim.cim.associations import Association, Filter, Handler, Hit
 from libvirtcim.cim.errors import (
@@ -411,7 +411,11 @@ class Broker:
         request = self._request(context, cls, namespace, None)
         checked = check_arguments(self.schema, namespace, declared, arguments, handler.required)
         result, outputs = handler.call(request, path, checked)
-        return result, {name: value for name, value in outputs.items() if value is not None}
+        return result, {
+            name: made.embedded(self.schema, namespace, value)
+            for name, value in outputs.items()
+            if value is not None
+        }
 
     # --- common ------------------------------------------------------------------------------
 

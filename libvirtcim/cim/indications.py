@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeAlias
 
+from libvirtcim.cim import made
 from libvirtcim.cim.errors import InvalidClass, NotSupported
 from libvirtcim.cim.objects import Instance, Value
 from libvirtcim.cim.schema import Schema
@@ -32,14 +33,6 @@ class Indication:
 
     namespace: str
     instance: Instance
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """An embedded instance among the values of an indication: class name and property values."""
-
-    classname: str
-    values: Mapping[str, Value]
 
 
 Receive: TypeAlias = "Callable[[Indication], None]"
@@ -91,11 +84,11 @@ class Indications:
             raise InvalidClass(f"{classname} is no class of indications")
         if not classes:
             raise NotSupported(f"No indications of class {classname} are sent from {namespace}")
-        made = Subscription(namespace, classes, receive)
+        subscription = Subscription(namespace, classes, receive)
         with self._lock:
-            self._subscriptions = (*self._subscriptions, made)
+            self._subscriptions = (*self._subscriptions, subscription)
             self._adjust()
-        return made
+        return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Ends a subscription; one that has ended already is left alone."""
@@ -118,18 +111,11 @@ class Indications:
         shown = {**_common(), **values}
         for namespace, receive in wanting:
             try:
-                receive(Indication(namespace, self._instance(namespace, classname, shown)))
+                receive(
+                    Indication(namespace, made.instance(self._schema, namespace, classname, shown))
+                )
             except Exception:
                 _log.exception("an indication of %s is lost", classname)
-
-    def _instance(self, namespace: str, classname: str, values: Mapping[str, Value]) -> Instance:
-        made = {
-            name: self._instance(namespace, value.classname, value.values)
-            if isinstance(value, Embedded)
-            else value
-            for name, value in values.items()
-        }
-        return Instance(self._schema.get(namespace, classname), None, made)
 
     def _adjust(self) -> None:
         """Runs exactly the sources that somebody needs."""

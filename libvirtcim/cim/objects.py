@@ -90,6 +90,17 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """An embedded instance that a provider makes: class name and property values.
+
+    The broker makes an `Instance` of it, in the namespace of the request or subscription.
+    """
+
+    classname: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
 class Given:
     """A value as a client gave it: the CIM type it stated (None: not stated) and the content.
 

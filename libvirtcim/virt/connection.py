@@ -23,7 +23,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -175,6 +176,18 @@ class Connection:
                 if self._state is ConnectionState.CLOSED:
                     self._companion.close()
             return self._companion
+
+    @contextmanager
+    def for_long_calls(self) -> Iterator[Connection]:
+        """A connection that others don't wait behind, for the block."""
+        if self._for_changes() is self:
+            yield self
+            return
+        own = Connection(self.uri, settings=self.settings)
+        try:
+            yield own
+        finally:
+            own.close()
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` after every open and loss, from now on; at once if it is open already.

@@ -44,6 +44,8 @@ class Family:
     unmakeable_kinds: frozenset[str] = frozenset()
     """Kinds of devices that new guests can't be given."""
     nostate_is_running: bool = False
+    remote_path: str | None = None
+    """What follows the host in the URI of another host, as clients are told; None: guests can't move."""
     model: str | None = None
     """Prefix of the family whose classes this one's are like; None: it has its own."""
     # Defaults for new guests.
@@ -75,6 +77,7 @@ FAMILIES: dict[str, Family] = {
             side_file_type="Xen",
             domain_types=("xen",),
             nostate_is_running=True,
+            remote_path="",
             os_type="linux",
             default_weight=1024,
             default_loader="/usr/lib/xen/boot/hvmloader",
@@ -90,6 +93,7 @@ FAMILIES: dict[str, Family] = {
             side_file_type="QEMU",
             domain_types=("kvm", "qemu"),
             device_kinds=frozenset(DEVICE_KINDS),
+            remote_path="/system",
             mac_prefix="00:1A:4A",
         ),
         Family(

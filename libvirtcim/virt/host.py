@@ -24,6 +24,7 @@ from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.migration_checks import MigrationSettings
 from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
 from libvirtcim.virt.pools import (
     Network,
@@ -41,6 +42,24 @@ __all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volum
 T = TypeVar("T")
 
 
+SNAPSHOT_DIRECTORY = "/var/lib/libvirt"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkSettings:
+    """Limits of work that goes on after its request: how many at once, how many ended ones are known.
+
+    `retention`: seconds that ended work is known. `wait`: seconds in which a snapshot's request is
+    answered with its result. `failure_is_completion`: what has failed is shown as completed with an error.
+    """
+
+    running: int = 8
+    kept: int = 1000
+    retention: float = 300.0
+    wait: float = 30.0
+    failure_is_completion: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class HostSettings:
     """Named settings of a host.
@@ -51,6 +70,7 @@ class HostSettings:
     `unplug_timeout`: seconds in which a guest must release a device.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
     `vsi`: how switches are asked. `disable_kvm`: new guests are emulated although there is KVM.
+    `snapshot_dir`: where the hypervisor keeps memory snapshots.
     """
 
     in_flight: int = 5
@@ -61,6 +81,9 @@ class HostSettings:
     side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
     vsi: VsiSettings = VsiSettings.read()
     disable_kvm: bool = False
+    migration: MigrationSettings = MigrationSettings()
+    snapshot_dir: str = SNAPSHOT_DIRECTORY
+    work: WorkSettings = WorkSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +114,8 @@ class Host:
         self.family = family
         self.settings = settings or HostSettings()
         self.locks = GuestLocks()
+        self.migrating: set[str] = set()
+        """UUIDs of the guests that are on their way to another host."""
         self.side_files = (
             SideFiles(self.settings.side_file_dir, family.side_file_type)
             if self.settings.side_file_dir
@@ -275,7 +300,9 @@ class Hosts:
         if uris is None:
             uris = {prefix: family.uri for prefix, family in FAMILIES.items()}
         connections: dict[str, Connection] = {}
+        self.settings = settings or HostSettings()
         self._hosts: dict[str, Host] = {}
+        self._closing: list[Callable[[], object]] = []
         for prefix, uri in uris.items():
             if uri not in connections:
                 connections[uri] = Connection(uri, readonly, connection_settings)
@@ -301,8 +328,14 @@ class Hosts:
         """How the connection of every prefix stands."""
         return {prefix: host.connection.status() for prefix, host in self._hosts.items()}
 
+    def at_close(self, end: Callable[[], object]) -> None:
+        """What is to be ended, in bounded time, before the connections close."""
+        self._closing.append(end)
+
     def close(self) -> None:
         """Close all connections."""
+        for end in self._closing:
+            end()
         for host in self._hosts.values():
             host.close()
         for connection in self._connections.values():

@@ -12,14 +12,8 @@ import pytest
 from libvirtcim import composition
 from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.errors import InvalidClass, InvalidNamespace, NotSupported
-from libvirtcim.cim.indications import (
-    Embedded,
-    Indication,
-    IndicationQueue,
-    Indications,
-    Publish,
-)
-from libvirtcim.cim.objects import Instance
+from libvirtcim.cim.indications import Indication, IndicationQueue, Indications, Publish
+from libvirtcim.cim.objects import Embedded, Instance
 from tests.ticking.tick_indication import TICK
 
 NAME = "KVM_TickIndication"

@@ -12,7 +12,8 @@ import os
 import threading
 
 from libvirtcim.cim.declare import ClassDecl, Property, Registration
-from libvirtcim.cim.indications import Embedded, Publish
+from libvirtcim.cim.indications import Publish
+from libvirtcim.cim.objects import Embedded
 from libvirtcim.providers.common import Provided
 from libvirtcim.virt.host import Hosts
 
