@@ -409,7 +409,9 @@ class Broker:
                 raise MethodNotFound(f"{cls.name} has no method {method!r}")
             raise MethodNotAvailable(f"{method} is not available on {cls.name}")
         request = self._request(context, cls, namespace, None)
-        checked = check_arguments(self.schema, namespace, declared, arguments, handler.required)
+        checked = check_arguments(
+            self.schema, namespace, declared, arguments, handler.required, handler.undeclared
+        )
         result, outputs = handler.call(request, path, checked)
         return result, {
             name: made.embedded(self.schema, namespace, value)

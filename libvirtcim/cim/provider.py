@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from libvirtcim.cim.errors import NotFound, NotSupported
 from libvirtcim.cim.objects import GivenInstance, Instance, InstancePath, RequestContext, Value
-from libvirtcim.cim.schema import ClassInfo, PropertyInfo
+from libvirtcim.cim.schema import ClassInfo, ParameterInfo, PropertyInfo
 
 Item = TypeVar("Item")
 Columns: TypeAlias = Mapping[str, Callable[[Any], Value]]
@@ -55,6 +55,8 @@ class MethodHandler:
     """(request, path of the object, checked arguments) → (return value, output parameters)."""
     required: frozenset[str] = frozenset()
     """Parameters that must be given although the schema does not demand them."""
+    undeclared: tuple[ParameterInfo, ...] = ()
+    """Input parameters that the schema does not have."""
 
 
 class InstanceProvider(Generic[Item]):
