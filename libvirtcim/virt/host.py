@@ -23,7 +23,7 @@ from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
-from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
 from libvirtcim.virt.pools import (
     Network,
@@ -90,7 +90,8 @@ class Host:
         self.connection = connection
         self.family = family
         self.settings = settings or HostSettings()
-        self.locks = GuestLocks()
+        self.locks = Locks("guest")
+        self.filter_locks = Locks("network filter")
         self.side_files = (
             SideFiles(self.settings.side_file_dir, family.side_file_type)
             if self.settings.side_file_dir
