@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _call(row: dict[str, Any], broker: Broker) -> CIMError | None:
     """Makes a call again; its error."""
     arguments = {name: _given(value) for name, value in row["args"].items()}
     try:
-        broker.invoke_method(RequestContext(), _path(row["path"]), row["op"], arguments)
+        broker.invoke_method(RequestContext(), path_of(row["path"]), row["op"], arguments)
     except CIMError as error:
         return error
     return None
@@ -175,13 +175,14 @@ def _given(value: Any) -> Given:
     if isinstance(value, list):
         return Given([_given(one).value for one in value])
     if isinstance(value, dict) and "ref" in value:
-        return Given(_path(value["ref"]))
+        return Given(path_of(value["ref"]))
     if isinstance(value, dict) and {"type", "value"} <= value.keys():
         return Given(value["value"], value["type"])
     return Given(value)
 
 
-def _path(text: str) -> InstancePath:
+def path_of(text: str) -> InstancePath:
+    """A path as it is written in recordings."""
     classname, _dot, keys = text.partition(".")
     found = tuple((name, value.replace('\\"', '"')) for name, value in _KEY.findall(keys))
     return InstancePath(classname, found, "root/virt")
@@ -201,3 +202,19 @@ def lines(text: str) -> Iterator[str]:
             attributes = " ".join(f"{k}={v}" for k, v in sorted(element.attrib.items()))
             place = f"{parents}/{element.tag}".lstrip("/")
             yield f"{place}[{attributes}]{(element.text or '').strip()}"
+
+
+def check_reasons(found: list[tuple[str, str]], reasons: Mapping[str, str]) -> None:
+    """Every difference has a reason, and every reason a difference."""
+    explained: Counter[str] = Counter()
+    unexplained = []
+    for call, difference in found:
+        pattern = next((p for p in reasons if re.fullmatch(p, difference, re.DOTALL)), None)
+        if pattern is None:
+            unexplained.append(f"{call}: {difference}")
+        else:
+            explained[pattern] += 1
+    for pattern, count in explained.most_common():
+        print(f"{count:5} {reasons[pattern]}")
+    assert not unexplained, f"{len(unexplained)} differences:\n" + "\n".join(unexplained[:60])
+    assert not reasons.keys() - explained.keys(), "rows that explain nothing"
