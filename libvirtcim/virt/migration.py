@@ -96,8 +96,8 @@ def destination(
 ) -> Destination:
     """The destination that a client names. Raises Invalid where it is none.
 
-    A host name is a name, an IPv4 or an IPv6 address (in brackets or not), with `:port` or without; the
-    transport UNIX has none.
+    A host name is a name, an IPv4 or an IPv6 address (in brackets or not), with `:port` or without; it may be
+    empty for the transport UNIX, which then leads to this host.
     """
     if family.remote_path is None:
         raise Invalid(f"guests of {family.title} can't be moved")
@@ -118,9 +118,7 @@ def destination(
 
 def _place(text: str, transport: Transport) -> str:
     """Host and port of a URI, out of what a client says."""
-    if transport is Transport.UNIX:
-        if text:
-            raise Invalid(f"{text!r} can't be reached by way of a local socket")
+    if not text and transport is Transport.UNIX:
         return ""
     bare, port = text, ""
     if text.startswith("[") or text.count(":") == 1:

@@ -303,15 +303,20 @@ TABLE: Table = {
     ],
     "VirtualSystemSnapshotServiceCapabilities": [
         Case(
-            "one per host",
+            what,
             [
                 {
                     "InstanceID": "SnapshotCapabilities",
                     "AynchronousMethodsSupported": [2, 4],
                     "SynchronousMethodsSupported": [3],
-                    "SnapshotTypesSupported": [32768, 32769, 2, 3],
+                    "SnapshotTypesSupported": kinds,
                 }
             ],
+            families=prefixes,
+        )
+        for what, kinds, prefixes in (
+            ("one per host", [32768, 32769], ("Xen", "LXC")),
+            ("with snapshots of its own", [32768, 32769, 2, 3], ("KVM",)),
         )
     ],
     "ResourcePoolConfigurationCapabilities": [
