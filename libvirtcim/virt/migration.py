@@ -172,8 +172,8 @@ def migrate(
 ) -> None:
     """Moves a guest from `host` to `target`; nobody else changes it meanwhile.
 
-    Raises GuestNotFound, WrongState, Exists-like Failed where the other host has such a guest, and Failed
-    with libvirt's text and where the guest is.
+    Raises GuestNotFound, WrongState, and Failed: the other host has such a guest; or with libvirt's text and
+    where the guest is.
     """
     uuid = host.connection.call(lambda raw: str(raw.lookupByName(route.guest).UUIDString()))
     with host.locks.hold(uuid, host.settings.lock_timeout):
@@ -205,6 +205,8 @@ class _Migration:
             raise WrongState(f"Guest '{self.route.guest}' runs: it can't be moved offline")
         if kind is not MigrationType.OFFLINE and not active:
             raise WrongState(f"Guest '{self.route.guest}' does not run")
+        if kind in (MigrationType.OFFLINE, MigrationType.RESTART):
+            self._refuse_loss()
         self.progress.check()
         self.host.migrating.add(self.uuid)
         try:
@@ -338,7 +340,6 @@ class _Migration:
             self.progress.cancelled.wait(self.settings.poll)
 
     def _move_definition(self, *, start: bool = False) -> None:
-        self._refuse_loss()
         flags = self.host.connection.xml_flags(inactive=True)
         text = self._ask(lambda domain: domain.XMLDesc(flags))
         autostart = self._ask(lambda domain: bool(domain.autostart()))
