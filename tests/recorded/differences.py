@@ -250,8 +250,8 @@ DIFFERENCES: tuple[Row, ...] = (
         lambda d: d.answered[:2] == d.recorded,
     ),
     Row(
-        "access points show the port in use, and exist only where it does",
-        "missing|extra|order|status|text|Name|ElementName|EnabledState",
+        "access points show the port and address in use, of SPICE too, and exist only where they do",
+        "missing|extra|order|status|text|(System|Element)?Name|EnabledState|ListenAddress|(Other)?KVMProtocol",
         "",
         _about("KVMRedirectionSAP"),
     ),
