@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from libvirtcim.virt.errors import Busy
@@ -16,6 +16,21 @@ class GuestLocks:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._locks: dict[str, tuple[threading.RLock, int]] = {}
+        self._observers: tuple[Callable[[str], None], ...] = ()
+
+    def observe(self, observer: Callable[[str], None]) -> None:
+        """Call `observer(uuid)` whenever the last holder of a guest's lock has let go of it."""
+        with self._guard:
+            self._observers = (*self._observers, observer)
+
+    def unobserve(self, observer: Callable[[str], None]) -> None:
+        """Call it no more."""
+        with self._guard:
+            self._observers = tuple(o for o in self._observers if o != observer)
+
+    def held(self, uuid: str) -> bool:
+        """Whether somebody holds the guest's lock or waits for it."""
+        return uuid in self._locks
 
     @contextmanager
     def hold(self, uuid: str, timeout: float) -> Iterator[None]:
@@ -33,8 +48,11 @@ class GuestLocks:
         finally:
             with self._guard:
                 lock, users = self._locks.pop(uuid)
+                observers = () if users > 1 else self._observers
                 if users > 1:
                     self._locks[uuid] = (lock, users - 1)
+            for observer in observers:
+                observer(uuid)
 
     def __len__(self) -> int:
         return len(self._locks)
