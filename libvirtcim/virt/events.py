@@ -21,7 +21,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -206,7 +206,7 @@ class _Pile:
         self._closed = False
 
     def note(self, uuid: str, note: Note | None, *, again: bool = False) -> None:
-        """An event of a guest has come."""
+        """An event of a guest has come; None: of what other events will tell."""
         with self._changed:
             self._counters.events += 1
             if self._counters.waiting >= self._settings.most_waiting:
@@ -242,6 +242,7 @@ class _Pile:
                 mark.notes += newer.notes
                 mark.own |= newer.own
                 mark.again |= newer.again
+                mark.patience = newer.patience
                 mark.due = min(mark.due, newer.due)
             self._marks[uuid] = mark
 
@@ -256,13 +257,6 @@ class _Pile:
         """All guests are to be compared in so many seconds; 0: not."""
         with self._changed:
             self._compare_at = time.monotonic() + seconds if seconds > 0 else None
-
-    def postpone(self, uuids: Iterable[str], seconds: float) -> None:
-        """Guests that are to be looked at later."""
-        with self._changed:
-            for uuid in uuids:
-                if uuid in self._marks:
-                    self._marks[uuid].due = time.monotonic() + seconds
 
     def clear(self) -> None:
         """Forgets everything."""
@@ -292,12 +286,15 @@ class _Pile:
                 self._changed.wait(min(times) - now if times else None)
             return None
 
-    def due(self, most: int) -> list[str]:
+    def take(self, most: int) -> dict[str, _Mark]:
         """Guests that are to be looked at now; those that this process is changing are left for later."""
         with self._changed:
             now = time.monotonic()
             ready = (u for u, mark in self._marks.items() if mark.due <= now)
-            return list(islice((u for u in ready if not self._waits_for_own(u, now)), most))
+            chosen = list(islice((u for u in ready if not self._waits_for_own(u, now)), most))
+            taken = {uuid: self._marks.pop(uuid) for uuid in chosen}
+            self._count(-sum(len(mark.notes) for mark in taken.values()))
+            return taken
 
     def _waits_for_own(self, uuid: str, now: float) -> bool:
         """Whether this process is changing the guest, and has not been waited for long enough."""
@@ -310,13 +307,6 @@ class _Pile:
             return False
         mark.due = mark.patience
         return True
-
-    def take(self, uuids: Iterable[str]) -> dict[str, _Mark]:
-        """The marks of guests, with what events told until now."""
-        with self._changed:
-            taken = {uuid: self._marks.pop(uuid) for uuid in uuids if uuid in self._marks}
-            self._count(-sum(len(mark.notes) for mark in taken.values()))
-            return taken
 
     def _mark(self, uuid: str) -> _Mark:
         mark = self._marks.setdefault(uuid, _Mark(0.0))
@@ -366,9 +356,9 @@ _OTHER_EVENTS = (
 
 
 def note_of(domain: Any, event: int, detail: int, *, starts_paused: bool) -> Note | None:
-    """What an event of a guest's life tells; None: no more than that something has changed.
+    """What an event of a guest's life tells; None: what another event will tell or has told.
 
-    A guest that shuts down is on its way to having stopped, which has an event of its own.
+    A guest that shuts down is on its way to having stopped; one that is renamed is defined anew.
     """
     name, run = domain.name(), domain.ID()
     if event == libvirt.VIR_DOMAIN_EVENT_DEFINED:
@@ -415,10 +405,10 @@ class _Registration:
         self._pile.note(domain.UUIDString(), note)
 
     def _other(self, _raw: Any, domain: Any, *_details: object) -> None:
-        self._pile.note(domain.UUIDString(), None)
+        self._pile.note(domain.UUIDString(), Note(What.CHANGED, domain.name()))
 
     def _tray(self, _raw: Any, domain: Any, *_details: object) -> None:
-        self._pile.note(domain.UUIDString(), None, again=True)
+        self._pile.note(domain.UUIDString(), Note(What.CHANGED, domain.name()), again=True)
 
     def end(self) -> None:
         """Takes the callbacks back, from a dead connection too: they would keep it."""
@@ -536,16 +526,17 @@ class _Watch:
                 self._pile.look(uuid)
 
     def _look_at_some(self) -> None:
-        uuids = self._pile.due(_BATCH)
-        if not uuids:
+        marks = self._pile.take(_BATCH)
+        if not marks:
             return
         try:
-            read = self._connection.call(lambda raw: self._reader.some(raw, uuids, NEEDS))
+            read = self._connection.call(lambda raw: self._reader.some(raw, marks, NEEDS))
         except VirtError:
-            self._pile.postpone(uuids, self._settings.settle)
+            for uuid, mark in marks.items():
+                self._look_later(uuid, mark)
             raise
         changes: list[Change] = []
-        for uuid, mark in self._pile.take(uuids).items():
+        for uuid, mark in marks.items():
             changes += self._look(uuid, mark, read[uuid])
         self._report(changes)
 
@@ -562,18 +553,18 @@ class _Watch:
         if self._known is None or not (
             gone or (read and not read.stale and history.is_whole(read))
         ):
-            self._look_later(uuid, mark, outcome)
+            if isinstance(outcome, Exception):
+                _log.info("a guest of %s can't be read: %s", self._connection.uri, outcome)
+            self._look_later(uuid, mark)
             return []
         known = self._known.get(uuid)
         steps = history.told(known, mark.notes, uuid, read)
         steps += self._untold(uuid, mark, steps[-1] if steps else known, read)
-        if mark.own and len(steps) > 1:
-            steps = _together(steps)
+        if steps and (mark.own or all(note.what in history.OF_STATE for note in mark.notes)):
+            steps = history.together(steps)
         return self._changes(uuid, known, steps)
 
-    def _look_later(self, uuid: str, mark: _Mark, outcome: Guest | Exception) -> None:
-        if isinstance(outcome, Exception):
-            _log.info("a guest of %s can't be read: %s", self._connection.uri, outcome)
+    def _look_later(self, uuid: str, mark: _Mark) -> None:
         mark.pause = min(max(mark.pause * 2, _MEDIA_SETTLE), _LONGEST_PAUSE)
         mark.due = time.monotonic() + mark.pause
         self._pile.put_back(uuid, mark)
@@ -613,10 +604,3 @@ def _is_gone(outcome: Guest | Exception) -> bool:
         isinstance(outcome, libvirt.libvirtError)
         and outcome.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN
     )
-
-
-def _together(steps: list[Guest | None]) -> list[Guest | None]:
-    """Without a step before the last that leads to the same state: both belong to one change."""
-    *earlier, before, last = steps
-    same = before and last and history.state_class(before.state) == history.state_class(last.state)
-    return [*earlier, last] if same else steps

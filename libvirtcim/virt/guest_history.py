@@ -36,6 +36,8 @@ class What(enum.Enum):
     STOPPED = enum.auto()
     SAVED = enum.auto()
     """It has stopped, and its memory is kept."""
+    CHANGED = enum.auto()
+    """Anything else that can be seen of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +55,22 @@ def state_class(state: int) -> int:
     return RUNNING if state in (BLOCKED, NOSTATE) else state
 
 
+def _same_state(one: Guest, other: Guest) -> bool:
+    return state_class(one.state) == state_class(other.state)
+
+
 def differs(before: Guest | None, after: Guest | None) -> bool:
     """Whether anything of a guest has changed but what a running one does by itself."""
     if before is None or after is None:
         return before is not after
-    same_state = state_class(before.state) == state_class(after.state)
-    state = after.state if same_state else before.state
+    state = after.state if _same_state(before, after) else before.state
     return replace(before, id=after.id, state=state) != after
 
 
 def is_news(before: Guest | None, after: Guest | None) -> bool:
     """Whether it is to be told: not what is found of a guest of which little was known."""
     if before and before.stale and after and not after.stale:
-        return state_class(before.state) != state_class(after.state)
+        return not _same_state(before, after)
     return differs(before, after)
 
 
@@ -74,6 +79,10 @@ def is_whole(guest: Guest) -> bool:
     if not guest.active:
         return guest.state in (SHUTOFF, CRASHED)
     return guest.state != SHUTOFF and guest.live.id == guest.id
+
+
+OF_STATE = frozenset({What.ENTERED, What.STOPPED, What.SAVED})
+"""Changes of a guest's state, with whatever they bring along."""
 
 
 def told(
@@ -91,10 +100,19 @@ def told(
 
 
 def agree(known: Guest | None, read: Guest | None) -> bool:
-    """Whether the events have told all there is of states, so that the reading is what comes next."""
+    """Whether the events have told all that they do tell, so that the reading is what comes next."""
     if known is None or read is None:
         return known is read
-    return state_class(known.state) == state_class(read.state) and known.id == read.id
+    same = known.id == read.id and known.persistent == read.persistent
+    return same and _same_state(known, read)
+
+
+def together(steps: list[Guest | None]) -> list[Guest | None]:
+    """Without the steps before the last that are of its state: they belong to one change."""
+    *earlier, last = steps
+    while last and earlier and earlier[-1] and _same_state(earlier[-1], last):
+        earlier.pop()
+    return [*earlier, last]
 
 
 def caught_up(known: Guest | None, read: Guest | None) -> list[Guest | None]:
@@ -117,30 +135,29 @@ def _after(guest: Guest | None, note: Note, uuid: str, read: Guest | None) -> Gu
         return _defined(guest, note, uuid, read)
     if note.what is What.ENTERED:
         return _entered(guest, note, uuid, read)
-    if guest is None:
-        return None
+    if guest is None or note.what is What.CHANGED:
+        return guest
     if note.what is What.UNDEFINED:
         return _undefined(guest)
     return _stopped(guest, saved=note.what is What.SAVED) if guest.active else guest
 
 
 def _defined(guest: Guest | None, note: Note, uuid: str, read: Guest | None) -> Guest:
-    stored = read if read is not None and read.persistent else None
     if guest is None:
-        return _off(stored or _bare(note, uuid))
-    if stored is None:
-        return guest
+        return replace(_off(read or _bare(note, uuid)), persistent=True)
+    if read is None or not read.persistent:
+        return replace(guest, persistent=True)
     changed = replace(
         guest,
-        name=stored.name,
+        name=read.name,
         persistent=True,
-        autostart=stored.autostart,
-        config_view=stored.config_view,
-        definition=stored.definition,
+        autostart=read.autostart,
+        config_view=read.config_view,
+        definition=read.definition,
     )
     if guest.active:
         return changed
-    return replace(changed, live_view=stored.config_view, shares=_shares(stored))
+    return replace(changed, live_view=read.config_view, shares=_shares(read))
 
 
 def _undefined(guest: Guest) -> Guest | None:
