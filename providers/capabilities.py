@@ -13,7 +13,7 @@ from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
-from libvirtcim.providers import service
+from libvirtcim.providers import service, snapshot
 from libvirtcim.providers.common import (
     ALL,
     FamilyProvider,
@@ -28,7 +28,6 @@ from libvirtcim.virt.host import Hosts
 ADD, DEFINE, DESTROY = 1, 2, 3
 MODIFY_RESOURCES, MODIFY_SYSTEM, REMOVE = 5, 6, 7
 """Methods of the management service, as clients of this model number them."""
-MEMORY_SNAPSHOT, MEMORY_SNAPSHOT_STOPPED = 32768, 32769
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ SNAPSHOT = ServiceCapabilities(
         # the schema spells it so
         "AynchronousMethodsSupported": lambda i: [2, 4],
         "SynchronousMethodsSupported": lambda i: [3],
-        "SnapshotTypesSupported": lambda i: [MEMORY_SNAPSHOT, MEMORY_SNAPSHOT_STOPPED],
+        "SnapshotTypesSupported": lambda i: list(snapshot.TYPES),
     },
 )
 

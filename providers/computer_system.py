@@ -7,9 +7,8 @@ in `request_state.py`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from functools import partial
 
 from libvirtcim.cim.declare import CIMV2, INTEROP, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, InvalidParameter
@@ -19,6 +18,7 @@ from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided
 from libvirtcim.providers.device import UNCHOSEN_PORT
 from libvirtcim.providers.guest_status import status
 from libvirtcim.providers.request_state import StateChanger
+from libvirtcim.virt import snapshots
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.host import Hosts, Needs
 
@@ -36,24 +36,14 @@ COMPUTER_SYSTEM = ClassDecl(
 HEADLESS = frozenset({"egl-headless"})
 """Displays that nobody can look at."""
 
-ENABLED_OFFLINE = 6
+DISABLED, ENABLED_OFFLINE = 3, 6
 OPERATING_MIGRATING = 9
-SAVE_DIRECTORY = Path("/var/lib/libvirt")
-
-
-def save_file(name: str) -> str:
-    """The memory snapshot that the snapshot service keeps of a guest."""
-    return f"{SAVE_DIRECTORY}/{name.replace('/', '_')}.save"
-
-
-def has_save_file(name: str) -> bool:
-    """Whether the guest has a memory snapshot that can be restored."""
-    return os.access(save_file(name), os.R_OK | os.W_OK)
 
 
 def _enabled_state(item: GuestItem) -> int:
     enabled = status(item).enabled
-    if enabled == 3 and has_save_file(item.guest.name):
+    saved = item.guest.managed_saved or snapshots.has_memory(item.host, item.guest.name)
+    if enabled == DISABLED and saved:
         return ENABLED_OFFLINE
     return enabled
 
@@ -146,7 +136,9 @@ class ComputerSystemProvider(FamilyProvider[GuestItem]):
         host = self.host(request)
         if host is None:
             raise InvalidParameter(f"Unable to get instance for guest '{name}'")
-        StateChanger(host, has_save_file).change(name, arguments["RequestedState"])
+        StateChanger(host, partial(snapshots.has_memory, host)).change(
+            name, arguments["RequestedState"]
+        )
         return 0, {}
 
 

@@ -62,6 +62,11 @@ SNAPSHOT_JOB = ClassDecl(
     registration=registered("Virt_SnapshotJob", "instance", "method"),
 )
 JOBS = (MIGRATION_JOB, SNAPSHOT_JOB)
+SERVICE_OF = {
+    MIGRATION_JOB.base: "VirtualSystemMigrationService",
+    SNAPSHOT_JOB.base: "VirtualSystemSnapshotService",
+}
+"""Class of jobs → class of the service that starts them."""
 JOB_BASES = tuple(decl.base for decl in JOBS)
 
 _ENGINES: WeakKeyDictionary[Hosts, Jobs] = WeakKeyDictionary()
@@ -232,39 +237,37 @@ class JobProvider(FamilyProvider[Job]):
 # --- associations ------------------------------------------------------------------------------------------
 
 
-def _service_base(job: Job) -> str:
-    return job.purpose.service.classname.partition("_")[2]
-
-
 def _owning(jobs: Jobs, hosts: Hosts) -> Association:
-    services = ("VirtualSystemMigrationService", "VirtualSystemSnapshotService")
-
     def service_of(
-        request: ProviderRequest, _base: str, job: Job, _wanted: frozenset[str]
+        request: ProviderRequest, base: str, _job: Job, _wanted: frozenset[str]
     ) -> Iterable[Target]:
-        item = HostItem(request.prefix, HostReading.of(request, hosts.host(request.prefix)))
-        yield Target(_service_base(job), item)
+        reading = HostReading.of(request, hosts.host(request.prefix))
+        yield Target(SERVICE_OF[base], HostItem(request.prefix, reading))
 
     def jobs_of_service(
         request: ProviderRequest, base: str, _item: HostItem, wanted: frozenset[str]
     ) -> Iterable[Target]:
-        for job_base in JOB_BASES:
-            for job in jobs.all(f"{request.prefix}_{job_base}") if job_base in wanted else ():
-                if _service_base(job) == base:
-                    yield Target(job_base, job)
+        for job_base in wanted:
+            for job in jobs.all(f"{request.prefix}_{job_base}"):
+                yield Target(job_base, job)
 
     decl = association(
         "OwningJobElement",
         "A service and a job that it has started.",
         properties=(end("OwnedElement", "CIM_ConcreteJob", "The job."),),
     )
+    ends = [((job,), (service,)) for job, service in SERVICE_OF.items()]
     return Association(
         decl,
         (
-            Handler(
-                JOB_BASES, "OwnedElement", services, "OwningElement", service_of, enumerated=True
+            *(
+                Handler(job, "OwnedElement", service, "OwningElement", service_of, enumerated=True)
+                for job, service in ends
             ),
-            Handler(services, "OwningElement", JOB_BASES, "OwnedElement", jobs_of_service),
+            *(
+                Handler(service, "OwningElement", job, "OwnedElement", jobs_of_service)
+                for job, service in ends
+            ),
         ),
     )
 

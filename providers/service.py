@@ -12,9 +12,11 @@ from functools import partial
 from libvirtcim import __version__
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, Property
 from libvirtcim.cim.errors import CIMError, Failed, NotFound, NotSupported
+from libvirtcim.cim.jobs import Jobs
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
-from libvirtcim.providers import pool_configuration
+from libvirtcim.cim.schema import ParameterInfo
+from libvirtcim.providers import migration, pool_configuration, snapshot
 from libvirtcim.providers.common import (
     ALL,
     HostItem,
@@ -22,6 +24,7 @@ from libvirtcim.providers.common import (
     Provided,
     registered,
 )
+from libvirtcim.providers.jobs import jobs_of
 from libvirtcim.providers.management import methods
 from libvirtcim.virt import vsi
 from libvirtcim.virt.host import Host, Hosts
@@ -40,7 +43,8 @@ class Operation:
     """What carries out one method of a service, which then returns 0.
 
     `carry_out`: (host, request, checked arguments) → output parameters; raises CIMError.
-    `required`: parameters that must be given although the schema doesn't say so.
+    `required`: parameters that must be given although the schema doesn't say so. `undeclared`: parameters
+    that it doesn't have.
     `unreachable`, `status`: what a client is told whose hypervisor doesn't answer.
     """
 
@@ -48,6 +52,25 @@ class Operation:
     required: frozenset[str] = frozenset()
     unreachable: str = "Unable to connect to hypervisor"
     status: type[CIMError] = Failed
+    undeclared: tuple[ParameterInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LongOperation:
+    """What starts a job for one method of a service.
+
+    `start`: (jobs, host, request, path of the service, checked arguments) → return value and output
+    parameters; raises CIMError. Everything else as in `Operation`.
+    """
+
+    start: Callable[
+        [Jobs, Host, ProviderRequest, InstancePath, Mapping[str, Value]],
+        tuple[int, dict[str, Value]],
+    ]
+    required: frozenset[str] = frozenset()
+    unreachable: str = "Unable to connect to hypervisor"
+    status: type[CIMError] = Failed
+    undeclared: tuple[ParameterInfo, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +81,7 @@ class Service:
     columns: Columns
     dispatches: bool = True
     """Whether calls of methods reach it; else its class is registered for instances alone."""
-    operations: Mapping[str, Operation] = field(default_factory=dict)
+    operations: Mapping[str, Operation | LongOperation] = field(default_factory=dict)
     unsupported: tuple[str, ...] = ()
 
 
@@ -180,16 +203,32 @@ POOL_CONFIGURATION = Service(
     unsupported=("CreateResourcePool", "RemoveResourcesFromResourcePool"),
 )
 
+_TO_HOST = frozenset({"ComputerSystem", "DestinationHost"})
+_TO_SYSTEM = frozenset({"ComputerSystem", "DestinationSystem"})
+
 MIGRATION = Service(
     ClassDecl(
         "VirtualSystemMigrationService",
         "CIM_VirtualSystemMigrationService",
         "Moves guests to other hosts.",
         ALL,
+        methods=migration.METHODS,
         namespaces=(VIRT, INTEROP),
         registration=registered("Virt_VSMigrationService", "instance", "method"),
     ),
     {"Name": lambda i: "MigrationService"},
+    operations={
+        "CheckVirtualSystemIsMigratableToHost": Operation(
+            migration.check_to_host, _TO_HOST, undeclared=(migration.OWN_KEY,)
+        ),
+        "CheckVirtualSystemIsMigratableToSystem": Operation(migration.check_to_system, _TO_SYSTEM),
+        "MigrateVirtualSystemToHost": LongOperation(
+            migration.migrate_to_host, _TO_HOST, undeclared=(migration.OWN_KEY,)
+        ),
+        "MigrateVirtualSystemToSystem": LongOperation(migration.migrate_to_system, _TO_SYSTEM),
+        "MigrateSSHKeyCopy": Operation(migration.copy_key),
+        "MigrateSSHKeyDelete": Operation(migration.delete_key),
+    },
 )
 
 SNAPSHOT = Service(
@@ -201,6 +240,13 @@ SNAPSHOT = Service(
         registration=registered("Virt_VirtualSystemSnapshotService", "method", "instance"),
     ),
     {"Name": lambda i: "SnapshotService"},
+    operations={
+        "CreateSnapshot": LongOperation(
+            snapshot.create, frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"})
+        ),
+        "ApplySnapshot": LongOperation(snapshot.apply, frozenset({"Snapshot"})),
+        "DestroySnapshot": Operation(snapshot.destroy, frozenset({"AffectedSnapshot"})),
+    },
 )
 
 CONSOLE = Service(
@@ -267,15 +313,18 @@ HOSTED_COLUMNS: Columns = {
 class ServiceProvider(PerHostProvider):
     """Serves one service class."""
 
-    def __init__(self, service: Service, hosts: Hosts) -> None:
+    def __init__(self, service: Service, hosts: Hosts, jobs: Jobs) -> None:
         super().__init__(service.decl, hosts, {**HOSTED_COLUMNS, **service.columns})
         self._service = service
+        self._jobs = jobs
 
     @property
     def methods(self) -> Mapping[str, MethodHandler]:
         """The methods that are carried out, and those that no host can carry out."""
         operations = {
-            name: MethodHandler(partial(self._carry_out, operation), operation.required)
+            name: MethodHandler(
+                partial(self._carry_out, operation), operation.required, operation.undeclared
+            )
             for name, operation in self._service.operations.items()
         }
         refused = {name: MethodHandler(_refuse) for name in self._service.unsupported}
@@ -283,14 +332,16 @@ class ServiceProvider(PerHostProvider):
 
     def _carry_out(
         self,
-        operation: Operation,
+        operation: Operation | LongOperation,
         request: ProviderRequest,
-        _path: InstancePath,
+        path: InstancePath,
         arguments: Mapping[str, Value],
     ) -> tuple[Value, dict[str, Value]]:
         reading = self.reading(request)
         if reading is None:
             raise operation.status(operation.unreachable)
+        if isinstance(operation, LongOperation):
+            return operation.start(self._jobs, reading.host, request, path, arguments)
         return COMPLETED, operation.carry_out(reading.host, request, arguments)
 
     @property
@@ -309,6 +360,7 @@ def _refuse(
 
 def provide(hosts: Hosts) -> Provided:
     """The module's classes and what serves them."""
+    jobs = jobs_of(hosts)
     return Provided(
-        tuple(s.decl for s in SERVICES), tuple(ServiceProvider(s, hosts) for s in SERVICES)
+        tuple(s.decl for s in SERVICES), tuple(ServiceProvider(s, hosts, jobs) for s in SERVICES)
     )

@@ -102,7 +102,10 @@ class PrivateLibvirtd:
         host_uuid: str | None = None,
         libvirtd_conf: str = "",
         qemu_conf: str = "",
+        listen: bool = False,
     ) -> None:
+        """`listen`: whether libvirtd also listens for connections over the network."""
+        self._listen = ("--listen",) if listen else ()
         self.directory = directory.resolve()
         self.host_uuid = host_uuid or str(uuid.uuid4())
         self._libvirtd_conf = libvirtd_conf
@@ -205,7 +208,7 @@ class PrivateLibvirtd:
         """Start libvirtd and wait until its QEMU driver answers."""
         (self.directory / "run/libvirtd.pid").unlink(missing_ok=True)
         self._daemon = subprocess.Popen(
-            self.command("libvirtd", "-p", "/run/libvirt/libvirtd.pid"),
+            self.command("libvirtd", "-p", "/run/libvirt/libvirtd.pid", *self._listen),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -46,6 +46,7 @@ class Domain:
     memory_kib: int = 0
     scheduler: Mapping[str, int] = field(default_factory=dict)
     metadata_written: list[str] = field(default_factory=list)
+    snapshots: Sequence[Any] = ()
 
     def name(self) -> str:
         return self.domain_name
@@ -68,6 +69,9 @@ class Domain:
     def setAutostart(self, on: int) -> int:
         self.autostart_flag = bool(on)
         return 0
+
+    def listAllSnapshots(self, _flags: int = 0) -> list[Any]:
+        return list(self.snapshots)
 
     def hasManagedSaveImage(self, _flags: int = 0) -> int:
         return int(self.managed_save)
@@ -104,6 +108,24 @@ class Domain:
             found["vcpu.current"] = self.vcpus_online
         found["balloon.current"] = self.memory_kib
         return found
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A recorded snapshot of a domain."""
+
+    name: str
+    xml: str
+    current: bool = False
+
+    def getName(self) -> str:
+        return self.name
+
+    def isCurrent(self) -> int:
+        return int(self.current)
+
+    def getXMLDesc(self, _flags: int = 0) -> str:
+        return self.xml
 
 
 @dataclass(frozen=True)
@@ -241,6 +263,7 @@ class RecordedHost:
             libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE: lambda d: d.managed_save,
             libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE: lambda d: d.live_xml is not None,
             libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE: lambda d: d.live_xml is None,
+            libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT: lambda d: bool(d.snapshots),
         }
         asked = [test for flag, test in tests.items() if flags & flag]
         return [d for d in self.domains if all(test(d) for test in asked)]

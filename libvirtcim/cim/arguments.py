@@ -17,8 +17,11 @@ def check_arguments(
     method: MethodInfo,
     given: Mapping[str, Given],
     required: frozenset[str] = frozenset(),
+    undeclared: tuple[ParameterInfo, ...] = (),
 ) -> dict[str, Value]:
     """The input parameters of a call by declared name, in their declared types.
+
+    `undeclared`: parameters that the method takes besides those of its declaration.
 
     Missing required parameters are InvalidParameter, wrongly typed ones TypeMismatch; optional ones
     of a wrong type and undeclared ones are dropped. An embedded instance, as text or decoded, becomes
@@ -26,7 +29,7 @@ def check_arguments(
     """
     lowered = {name.lower(): value for name, value in given.items()}
     checked: dict[str, Value] = {}
-    for parameter in method.parameters:
+    for parameter in (*method.parameters, *undeclared):
         if not parameter.is_in:
             continue
         value = lowered.get(parameter.name.lower())

@@ -14,7 +14,13 @@ from typing import Any, TypeAlias
 
 from libvirtcim.cim.declare import ClassDecl
 from libvirtcim.cim.objects import Instance, InstancePath, Value
-from libvirtcim.cim.provider import Layout, ProviderRequest, ReadyMade, ready_layout
+from libvirtcim.cim.provider import (
+    InstanceWriter,
+    Layout,
+    ProviderRequest,
+    ReadyMade,
+    ready_layout,
+)
 from libvirtcim.cim.schema import ClassInfo
 
 Find: TypeAlias = Callable[[str, str | None], ClassInfo | None]
@@ -88,6 +94,8 @@ class Association:
 
     decl: ClassDecl
     handlers: tuple[Handler, ...]
+    writer: InstanceWriter | None = None
+    """What creates and deletes its instances; None: they follow from other things alone."""
 
 
 @dataclass(frozen=True, slots=True)

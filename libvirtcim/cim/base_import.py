@@ -43,6 +43,8 @@ ROOTS = {
         CIM_HostedFilterList CIM_IPHeadersFilter""",
     "relations of any kind": """CIM_ConcreteComponent CIM_ConcreteDependency
         CIM_HostedDependency""",
+    "snapshots": """CIM_LastAppliedSnapshot CIM_MostCurrentSnapshotInBranch
+        CIM_SnapshotOfVirtualSystem""",
     "jobs, errors": "CIM_AffectedJobElement CIM_ConcreteJob CIM_Error CIM_OwningJobElement",
     "indications": """CIM_FilterCollectionSubscription CIM_IndicationFilter
         CIM_IndicationHandlerCIMXML CIM_IndicationSubscription CIM_InstCreation CIM_InstDeletion

@@ -33,6 +33,7 @@ from libvirtcim.cim.objects import (
 )
 from libvirtcim.cim.provider import (
     InstanceProvider,
+    InstanceWriter,
     Layout,
     ProviderRequest,
     check_reference,
@@ -71,6 +72,10 @@ class Broker:
             association.decl.class_name(prefix).lower(): association
             for association in table
             for prefix in association.decl.prefixes
+        }
+        self._writers: dict[str, InstanceWriter] = {
+            **self._providers,
+            **{name: a.writer for name, a in self._associations.items() if a.writer is not None},
         }
         self._layouts: dict[str, Layout] = {}
         served = (*self._providers, *self._associations)
@@ -187,9 +192,9 @@ class Broker:
         """Creates an instance; returns its path."""
         namespace = self.schema.namespace(namespace)
         cls = self.schema.get(namespace, instance.classname)
-        provider = self._writable(cls)
-        checked = _typed_values(cls, instance.values)
-        return provider.create(
+        writer = self._writer(cls)
+        checked = self._typed_values(cls, instance.values, namespace)
+        return writer.create(
             self._request(context, cls, namespace, None),
             GivenInstance(cls.name, {name: Given(value) for name, value in checked.items()}),
         )
@@ -203,17 +208,17 @@ class Broker:
     ) -> None:
         """Changes the named properties of the instance at `path`."""
         namespace, cls, path = self._locate(path)
-        provider = self._writable(cls)
-        checked = _typed_values(cls, instance.values)
+        writer = self._writer(cls)
+        checked = self._typed_values(cls, instance.values, namespace)
         if properties is not None:
             chosen = _declared_names(cls, properties)
             checked = {name: value for name, value in checked.items() if name in chosen}
-        provider.modify(self._request(context, cls, namespace, None), path, checked)
+        writer.modify(self._request(context, cls, namespace, None), path, checked)
 
     def delete_instance(self, context: RequestContext, path: InstancePath) -> None:
         """Deletes the instance at `path`."""
         namespace, cls, path = self._locate(path)
-        self._writable(cls).delete(self._request(context, cls, namespace, None), path)
+        self._writer(cls).delete(self._request(context, cls, namespace, None), path)
 
     # --- associations ------------------------------------------------------------------------
 
@@ -409,7 +414,9 @@ class Broker:
                 raise MethodNotFound(f"{cls.name} has no method {method!r}")
             raise MethodNotAvailable(f"{method} is not available on {cls.name}")
         request = self._request(context, cls, namespace, None)
-        checked = check_arguments(self.schema, namespace, declared, arguments, handler.required)
+        checked = check_arguments(
+            self.schema, namespace, declared, arguments, handler.required, handler.undeclared
+        )
         result, outputs = handler.call(request, path, checked)
         return result, {
             name: made.embedded(self.schema, namespace, value)
@@ -434,10 +441,7 @@ class Broker:
             if declared.type == "reference":
                 if not isinstance(value, InstancePath):
                     raise NotFound(f"No such instance ({declared.name})")
-                where = value.namespace or namespace
-                target = self.schema.find(self.schema.namespace(where), value.classname)
-                inner = self._normalised(target, value, where) if target else value.at(where)
-                keys.append((declared.name, inner))
+                keys.append((declared.name, self._reference(value, namespace)))
             elif declared.type == "string":
                 keys.append((declared.name, _key_text(value)))
             else:
@@ -447,17 +451,37 @@ class Broker:
                     raise NotFound(f"No such instance ({declared.name})") from None
         return InstancePath(cls.name, tuple(keys), namespace)
 
+    def _reference(self, path: InstancePath, namespace: str) -> InstancePath:
+        """A path that stands in another's key or in a property, as its class has it."""
+        where = path.namespace or namespace
+        target = self.schema.find(self.schema.namespace(where), path.classname)
+        return self._normalised(target, path, where) if target else path.at(where)
+
+    def _typed_values(
+        self, cls: ClassInfo, given: Mapping[str, Given], namespace: str
+    ) -> dict[str, Value]:
+        checked: dict[str, Value] = {}
+        for name, value in given.items():
+            declared = cls.by_name.get(name.lower())
+            if declared is None:
+                raise NoSuchProperty(f"{cls.name} has no property {name!r}")
+            typed = values.typed(value, declared)
+            if isinstance(typed, InstancePath):
+                typed = self._reference(typed, namespace)
+            checked[declared.name] = typed
+        return checked
+
     def _provider(self, cls: ClassInfo) -> InstanceProvider[object]:
         provider = self._providers.get(cls.name.lower())
         if provider is None:
             raise _no_instances(cls)
         return provider
 
-    def _writable(self, cls: ClassInfo) -> InstanceProvider[object]:
-        provider = self._providers.get(cls.name.lower())
-        if provider is None:
+    def _writer(self, cls: ClassInfo) -> InstanceWriter:
+        writer = self._writers.get(cls.name.lower())
+        if writer is None:
             raise NotSupported(f"{cls.name} has no provider that changes instances")
-        return provider
+        return writer
 
     def _layout(self, cls: ClassInfo, provider: InstanceProvider[object]) -> Layout:
         layout = self._layouts.get(cls.name)
@@ -533,13 +557,3 @@ def _same_reference(built: InstancePath, given: InstancePath) -> bool:
         except NotFound:
             return False
     return True
-
-
-def _typed_values(cls: ClassInfo, given: Mapping[str, Given]) -> dict[str, Value]:
-    checked: dict[str, Value] = {}
-    for name, value in given.items():
-        declared = cls.by_name.get(name.lower())
-        if declared is None:
-            raise NoSuchProperty(f"{cls.name} has no property {name!r}")
-        checked[declared.name] = values.typed(value, declared)
-    return checked

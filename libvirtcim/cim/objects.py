@@ -119,6 +119,11 @@ class GivenInstance:
     classname: str
     values: Mapping[str, Given] = field(default_factory=dict)
 
+    def value(self, name: str) -> Value:
+        """What is given for a property by its declared name; None for nothing."""
+        given = self.values.get(name)
+        return None if given is None else given.value
+
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from libvirtcim.cim.errors import NotFound, NotSupported
 from libvirtcim.cim.objects import GivenInstance, Instance, InstancePath, RequestContext, Value
-from libvirtcim.cim.schema import ClassInfo, PropertyInfo
+from libvirtcim.cim.schema import ClassInfo, ParameterInfo, PropertyInfo
 
 Item = TypeVar("Item")
 Columns: TypeAlias = Mapping[str, Callable[[Any], Value]]
@@ -55,9 +55,29 @@ class MethodHandler:
     """(request, path of the object, checked arguments) → (return value, output parameters)."""
     required: frozenset[str] = frozenset()
     """Parameters that must be given although the schema does not demand them."""
+    undeclared: tuple[ParameterInfo, ...] = ()
+    """Input parameters that the schema does not have."""
 
 
-class InstanceProvider(Generic[Item]):
+class InstanceWriter:
+    """Creates, changes and deletes instances of one class per family; override what the class can do."""
+
+    def create(self, request: ProviderRequest, instance: GivenInstance) -> InstancePath:
+        """Creates an instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be created this way")
+
+    def modify(
+        self, request: ProviderRequest, path: InstancePath, values: Mapping[str, Value]
+    ) -> None:
+        """Sets the given properties of an existing instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be modified this way")
+
+    def delete(self, request: ProviderRequest, path: InstancePath) -> None:
+        """Deletes an existing instance."""
+        raise NotSupported(f"Instances of {request.cls.name} cannot be deleted this way")
+
+
+class InstanceProvider(InstanceWriter, Generic[Item]):
     """Serves the instances of one class per family; override what the class can do."""
 
     classes: tuple[str, ...] = ()
@@ -77,20 +97,6 @@ class InstanceProvider(Generic[Item]):
     def find(self, request: ProviderRequest, path: InstancePath) -> Item:
         """The item that `path` names by its keys; raises NotFound, or Failed where a key is missing."""
         raise NotSupported(f"{request.cls.name} cannot be read")
-
-    def create(self, request: ProviderRequest, instance: GivenInstance) -> InstancePath:
-        """Creates an instance."""
-        raise NotSupported(f"Instances of {request.cls.name} cannot be created this way")
-
-    def modify(
-        self, request: ProviderRequest, path: InstancePath, values: Mapping[str, Value]
-    ) -> None:
-        """Sets the given properties of an existing instance."""
-        raise NotSupported(f"Instances of {request.cls.name} cannot be modified this way")
-
-    def delete(self, request: ProviderRequest, path: InstancePath) -> None:
-        """Deletes an existing instance."""
-        raise NotSupported(f"Instances of {request.cls.name} cannot be deleted this way")
 
     @property
     def methods(self) -> Mapping[str, MethodHandler]:

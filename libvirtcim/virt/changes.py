@@ -20,6 +20,7 @@ from libvirtcim.virt.devids import AnyDevice, find
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
 from libvirtcim.virt.host import Host
+from libvirtcim.virt.xmlobject import XmlObject
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -210,9 +211,12 @@ def _replaced(what: str, call: str, before: Any, after: Any, *more: Any) -> Step
     )
 
 
-def update(what: str, before: str, after: str) -> Step:
-    """Changes a device of a guest that runs."""
-    return _replaced(what, "updateDeviceFlags", before, after, LIVE)
+def update(what: str, device: XmlObject, write: Callable[[Any], None]) -> list[Step]:
+    """Changes a device of a guest that runs as `write` does its definition; no step if that stays."""
+    before = device.to_xml()
+    write(device)
+    after = device.to_xml()
+    return [] if after == before else [_replaced(what, "updateDeviceFlags", before, after, LIVE)]
 
 
 def set_memory(what: str, before: int, after: int) -> Step:

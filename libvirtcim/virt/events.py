@@ -34,7 +34,7 @@ from libvirtcim.virt.errors import Unreachable, VirtError
 from libvirtcim.virt.guest import CRASHED, PAUSED, PMSUSPENDED, RUNNING, Guest, Needs
 from libvirtcim.virt.guest_history import Note, What
 from libvirtcim.virt.guest_reader import GuestReader
-from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.locks import Locks
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class Watcher:
         self,
         connection: Connection,
         reader: GuestReader,
-        locks: GuestLocks,
+        locks: Locks,
         settings: EventSettings,
     ) -> None:
         self._connection = connection
@@ -196,7 +196,7 @@ class _Mark:
 class _Pile:
     """Guests that are to be looked at, and what events told of them: at most so many."""
 
-    def __init__(self, locks: GuestLocks, settings: EventSettings, counters: EventCounters) -> None:
+    def __init__(self, locks: Locks, settings: EventSettings, counters: EventCounters) -> None:
         self._locks = locks
         self._settings = settings
         self._counters = counters
@@ -428,7 +428,7 @@ class _Watch:
         self,
         connection: Connection,
         reader: GuestReader,
-        locks: GuestLocks,
+        locks: Locks,
         settings: EventSettings,
         counters: EventCounters,
         tell: Listener,

@@ -24,7 +24,7 @@ from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
-from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.migration_checks import MigrationSettings
 from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
 from libvirtcim.virt.pools import (
@@ -115,7 +115,8 @@ class Host:
         self.connection = connection
         self.family = family
         self.settings = settings or HostSettings()
-        self.locks = GuestLocks()
+        self.locks = Locks("guest")
+        self.filter_locks = Locks("network filter")
         self.migrating: set[str] = set()
         """UUIDs of the guests that are on their way to another host."""
         self.side_files = (

@@ -11,7 +11,7 @@ from lxml import etree
 
 from libvirtcim.virt.handles import listed, readable
 from libvirtcim.virt.xmlplace import Path, insert, remove
-from libvirtcim.virt.xmltree import Attr, Children, IntAttr, Property, Text, Values, XmlObject
+from libvirtcim.virt.xmltree import Attr, Children, IntAttr, Property, Text, XmlObject, computed
 
 Match = tuple[str, tuple[tuple[str, str], ...]]
 """Protocol (name of the element) and its attributes."""
@@ -56,6 +56,14 @@ class Rule(XmlObject):
     matches = _Matches()
 
 
+class FilterReference(XmlObject):
+    """`<filterref>` of a filter: another that it includes, with values of its variables."""
+
+    TAG = "filterref"
+
+    filter = Attr("filter")
+
+
 class FilterDefinition(XmlObject):
     """`<filter>`: a network filter; `references` are the filters that it includes."""
 
@@ -65,8 +73,13 @@ class FilterDefinition(XmlObject):
     chain = Attr("chain")
     priority = IntAttr("priority")
     uuid = Text("uuid")
-    references = Values("filterref", "filter")
     rules = Children("", Rule)
+    references = Children("", FilterReference)
+
+    @computed
+    def included(self) -> tuple[str, ...]:
+        """Names of the filters that it includes, each once."""
+        return tuple(dict.fromkeys(r.filter for r in self.references if r.filter))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +96,14 @@ def read_filters(raw: Any) -> list[Filter]:
 
     One that can't be read is left out.
     """
-    return readable(raw, listed(raw.listAllNWFilters), _read, "network filter")
+    return readable(raw, listed(raw.listAllNWFilters), filter_of, "network filter")
 
 
 def find_filter(raw: Any, name: str) -> Filter:
     """The network filter of that name; raises libvirtError where there is none."""
-    return _read(raw.nwfilterLookupByName(name))
+    return filter_of(raw.nwfilterLookupByName(name))
 
 
-def _read(handle: Any) -> Filter:
+def filter_of(handle: Any) -> Filter:
+    """The filter of libvirt's handle; raises Invalid where its definition is no XML."""
     return Filter(handle.name(), handle.UUIDString(), FilterDefinition.view(handle.XMLDesc(0)))

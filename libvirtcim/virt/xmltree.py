@@ -118,10 +118,25 @@ class _String(_Scalar[str]):
 
 
 class Attr(_String):
-    """An attribute: `Attr("type")` of the element itself, `Attr("target", "dev")` of a child."""
+    """An attribute: `Attr("type")` of the element itself, `Attr("target", "dev")` of a child.
 
-    def __init__(self, first: str, second: str | None = None, *, secret: bool = False) -> None:
+    `whole`: the child means nothing without it; removing the attribute removes the child with all
+    that is in it.
+    """
+
+    def __init__(
+        self, first: str, second: str | None = None, *, secret: bool = False, whole: bool = False
+    ) -> None:
         super().__init__(*_where(first, second), secret=secret)
+        self.whole = whole
+
+    def put(self, obj: XmlObject, text: str | None) -> None:
+        """Write the text, or remove it with what becomes empty or meaningless."""
+        found = self.path.find(obj.element) if text is None and self.whole else None
+        if found is not None:
+            self.path.drop(obj.element, found)
+        else:
+            super().put(obj, text)
 
 
 class Text(_String):

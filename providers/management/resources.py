@@ -183,23 +183,20 @@ def _devid(domain: Domain, setting: Setting, device: Any) -> str:
 def remove(edit: Edit, setting: Setting, devid: str) -> None:
     """Takes a resource away; raises LookupError where the guest has none of that id."""
     stored = devids.find(edit.config, setting.kind, devid)
-    running = None
-    if edit.live is not None:
-        running = devids.find(edit.live, setting.kind, devid)
+    running = _running(edit, setting, devid)
     if stored is None and running is None:
         raise LookupError(devid)
     if running is not None and setting.kind in _LIVE:
-        xml = _xml(running)
-        edit.live_steps.append(changes.detach(REMOVE, edit, xml, setting.kind, devid))
+        edit.live_steps.append(changes.detach(REMOVE, edit, running.to_xml(), setting.kind, devid))
     elif stored is None:
         raise SettingError(f"Device `{devid}' not found")
     if stored is not None:
         _delete(edit.config, setting, stored)
 
 
-def _xml(device: Any) -> str:
-    text: str = device.to_xml()
-    return text
+def _running(edit: Edit, setting: Setting, devid: str) -> Any:
+    """The device in a guest that runs; None where it has none of that id, or is off."""
+    return None if edit.live is None else devids.find(edit.live, setting.kind, devid)
 
 
 def modify(edit: Edit, shown: GuestItem, one: Asked, devid: str) -> str:
@@ -221,12 +218,12 @@ def modify(edit: Edit, shown: GuestItem, one: Asked, devid: str) -> str:
     if stored is None:
         raise SettingError(f"Device `{devid}' not found")
     setting.apply(stored, values, Target(edit.host, edit.config, running=running))
-    if edit.live is not None and setting.kind in _LIVE:
-        live: Any = devids.find(edit.live, setting.kind, devid)
-        before_xml = _xml(live)
-        setting.apply(live, values, Target(edit.host, edit.live, running=True))
-        if _xml(live) != before_xml:
-            edit.live_steps.append(changes.update(MODIFY, before_xml, _xml(live)))
+    live = _running(edit, setting, devid)
+    if edit.live is not None and live is not None and setting.kind in _LIVE:
+        target = Target(edit.host, edit.live, running=True)
+        edit.live_steps += changes.update(
+            MODIFY, live, lambda device: setting.apply(device, values, target)
+        )
     return _devid(edit.config, setting, stored)
 
 

@@ -10,8 +10,13 @@ from libvirtcim.cim.associations import Association, Handler, Target
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.declare import VIRT, ClassDecl, Method, Parameter, Property, expand_all
 from libvirtcim.cim.errors import Failed, NotFound
-from libvirtcim.cim.objects import InstancePath, Value
-from libvirtcim.cim.provider import InstanceProvider, MethodHandler, ProviderRequest
+from libvirtcim.cim.objects import GivenInstance, InstancePath, Value
+from libvirtcim.cim.provider import (
+    InstanceProvider,
+    InstanceWriter,
+    MethodHandler,
+    ProviderRequest,
+)
 from libvirtcim.cim.schema import LocalClass, PropertyInfo, QualifierType, Schema
 
 BASES = [
@@ -73,6 +78,7 @@ THING = ClassDecl(
     ),
 )
 HOLDS = ClassDecl("Holds", "CIM_Part", "A box holds a thing.", ("T", "U"))
+LIKES = ClassDecl("Likes", "CIM_Part", "A box likes a thing, since somebody says so.", ("T",))
 
 
 @dataclass(frozen=True)
@@ -156,6 +162,30 @@ ASSOCIATION = Association(
         Handler(("Thing",), "Piece", ("Box",), "Whole", _box),
     ),
 )
+
+
+class LikesWriter(InstanceWriter):
+    """Notes which ends were given for what is made and what is deleted."""
+
+    def __init__(self) -> None:
+        self.made: list[Mapping[str, Value]] = []
+        self.deleted: list[Mapping[str, Value]] = []
+
+    def create(self, request: ProviderRequest, instance: GivenInstance) -> InstancePath:
+        ends = {name: instance.value(name) for name in instance.values}
+        self.made.append(ends)
+        return InstancePath(request.cls.name, tuple(ends.items()), request.namespace)
+
+    def delete(self, request: ProviderRequest, path: InstancePath) -> None:
+        self.deleted.append(dict(path.keys))
+
+
+def make_likes() -> tuple[Broker, LikesWriter]:
+    """A broker whose one association class is written."""
+    schema = Schema([*BASES, *expand_all((BOX, THING, LIKES))], QUALIFIERS, (VIRT, "root/interop"))
+    writer = LikesWriter()
+    table = [Association(LIKES, ASSOCIATION.handlers, writer)]
+    return Broker(schema, [BoxProvider(), ThingProvider()], table), writer
 
 
 def make() -> tuple[Broker, BoxProvider]:

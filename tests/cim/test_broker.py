@@ -247,6 +247,35 @@ def test_changes_that_no_provider_makes(
         change(broker)
 
 
+def test_associations_that_are_made_and_deleted() -> None:
+    """Ends reach the writer as their classes have them, whether in a property or in a key."""
+    broker, writer = model.make_likes()
+    number = InstancePath("t_thing", (("box", "big"), ("NUMBER", "1")))
+    given = {"whole": Given(box().at(None)), "Piece": Given(number, "reference")}
+    path = broker.create_instance(CONTEXT, NS, GivenInstance("t_likes", given))
+    ends = {"Whole": box(), "Piece": thing(number=1)}
+    assert writer.made == [ends]
+    broker.delete_instance(CONTEXT, InstancePath("T_LIKES", path.keys, NS))
+    assert writer.deleted == [ends]
+    with pytest.raises(errors.NotSupported):
+        broker.modify_instance(CONTEXT, path, GivenInstance("T_Likes"))
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (Given("text"), errors.TypeMismatch),
+        (Given(box().at("root/nowhere")), errors.InvalidNamespace),
+        (Given(thing(), "string"), errors.TypeMismatch),
+    ],
+)
+def test_ends_that_are_none(value: Given, error: type[errors.CIMError]) -> None:
+    broker, writer = model.make_likes()
+    with pytest.raises(error):
+        broker.create_instance(CONTEXT, NS, GivenInstance("T_Likes", {"Whole": value}))
+    assert not writer.made
+
+
 def tree(node: type[errors.CIMError]) -> Iterator[type[errors.CIMError]]:
     yield node
     for child in node.__subclasses__():

@@ -153,11 +153,12 @@ def request(op: str, path: InstancePath | None = None, **more: Any) -> Request:
     """An operation as the host reads it; keys are sent in the types that their values have."""
     made: Request = {"op": op, **more}
     if path is not None:
-        made["path"] = _sent_path(path)
+        made["path"] = sent_path(path)
     return made
 
 
-def _sent_path(path: InstancePath) -> Any:
+def sent_path(path: InstancePath) -> Any:
+    """A path as the host reads it."""
     return {
         "ns": path.namespace,
         "class": path.classname,
@@ -167,7 +168,7 @@ def _sent_path(path: InstancePath) -> Any:
 
 def _sent_key(value: Any) -> tuple[str, Any]:
     if isinstance(value, InstancePath):
-        return "reference", _sent_path(value)
+        return "reference", sent_path(value)
     if isinstance(value, bool):
         return "boolean", value
     if isinstance(value, int):

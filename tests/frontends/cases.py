@@ -252,6 +252,20 @@ def _changes(cls: ClassInfo, namespace: str, found: list[InstancePath]) -> Itera
     yield Case("DeleteInstance", "no keys", InstancePath(cls.name, (), namespace))
     for path in found:
         yield Case("DeleteInstance", "instance", path)
+    if cls.is_association:
+        yield from _wrong_ends(cls, namespace)
+
+
+def _wrong_ends(cls: ClassInfo, namespace: str) -> Iterator[Case]:
+    """An association between guests, which are associated with no guest."""
+    prefix = cls.name.partition("_")[0]
+    keys = (("CreationClassName", f"{prefix}_ComputerSystem"), ("Name", "no such"))
+    guest = InstancePath(f"{prefix}_ComputerSystem", keys, namespace)
+    ends = {p.name: guest for p in cls.properties if p.type == "reference"}
+    given = GivenInstance(cls.name, {name: Given(end, "reference") for name, end in ends.items()})
+    path = InstancePath(cls.name, tuple(ends.items()), namespace)
+    yield Case("CreateInstance", "wrong ends", path, instance=given)
+    yield Case("DeleteInstance", "wrong ends", path)
 
 
 def _calls(cls: ClassInfo, namespace: str, found: list[InstancePath]) -> Iterator[Case]:

@@ -13,7 +13,7 @@ from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import Given, GivenInstance, InstancePath
 from libvirtcim.cim.schema import Schema
 from tests.cmpi.driver import Answer as HostAnswer
-from tests.cmpi.driver import Host
+from tests.cmpi.driver import Host, sent_path
 from tests.frontends.answers import RETURN, Answer, Normal
 from tests.frontends.cases import CONTEXT, Case
 
@@ -161,7 +161,10 @@ class CmpiFront:
             args = [[name, given.type, given.value] for name, given in case.arguments.items()]
             return {"method": case.method, "args": args}
         if case.instance is not None:
-            sent = [[name, given.type, given.value] for name, given in case.instance.values.items()]
+            sent = [
+                [name, given.type, _sent_value(given.value)]
+                for name, given in case.instance.values.items()
+            ]
             instance = {"class": case.instance.classname, "properties": sent}
             return {"instance": instance, "properties": _list(case.properties)}
         return {}
@@ -173,6 +176,10 @@ class CmpiFront:
             yield from found.out
         else:
             yield from found.results
+
+
+def _sent_value(value: Any) -> Any:
+    return sent_path(value) if isinstance(value, InstancePath) else value
 
 
 def _list(names: tuple[str, ...] | None) -> list[str] | None:
@@ -352,8 +359,9 @@ class WireFront:
         made.path = self._sent(case.path)
         return made
 
-    @staticmethod
-    def _typed(given: Given) -> Any:
+    def _typed(self, given: Given) -> Any:
+        if isinstance(given.value, InstancePath):
+            return self._sent(given.value)
         return None if given.value is None else pywbem.cimvalue(given.value, given.type)
 
     # --- what comes back

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from libvirtcim.providers import computer_system
-from libvirtcim.virt import hostname
+from libvirtcim.virt import hostname, snapshots
 
 
 @pytest.fixture(autouse=True)
 def save_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where memory snapshots of guests are looked for; empty."""
     monkeypatch.setattr(hostname, "short_name", lambda: "h1")
-    monkeypatch.setattr(computer_system, "SAVE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(
+        snapshots, "memory_file", lambda _host, guest: f"{tmp_path}/{guest.replace('/', '_')}.save"
+    )
     return tmp_path

@@ -6,8 +6,12 @@ from __future__ import annotations
 from functools import cache
 
 from libvirtcim.cim.broker import Broker
-from tests.providers.wiring import broker_of, guest
-from tests.standin import Managed, Pool, Volume
+from libvirtcim.cim.errors import Failed
+from libvirtcim.cim.jobs import Job, JobState, Purpose
+from libvirtcim.providers.jobs import MIGRATION_JOB, SERVICE_OF
+from libvirtcim.providers.snapshot import PREFIXES as SNAPSHOT_PREFIXES
+from tests.providers.wiring import NAME, UUID, broker_of, guest, path
+from tests.standin import Managed, Pool, Snapshot, Volume
 
 IMAGES = (
     Volume("/images/a.img", [0, 10 << 20, 3 << 20]),
@@ -79,10 +83,67 @@ DEVICES = (
 )
 
 
+SNAPSHOTS = (
+    Snapshot(
+        "clean",
+        "<domainsnapshot><name>clean</name><description>as installed</description>"
+        "<state>shutoff</state><creationTime>1700000000</creationTime></domainsnapshot>",
+    ),
+    Snapshot(
+        "patched",
+        "<domainsnapshot><name>patched</name><state>running</state><parent><name>clean</name></parent>"
+        "<creationTime>1700000060</creationTime></domainsnapshot>",
+        current=True,
+    ),
+)
+
+
+def jobs(prefix: str) -> list[Job]:
+    """A snapshot that was made and one that has failed, and a failed migration, of the first guest."""
+    error = Failed("no such host")
+    kinds: list[tuple[str, int, Failed | None]] = [
+        ("SnapshotJob", 1, None),
+        ("SnapshotJob", 2, error),
+    ]
+    if prefix in MIGRATION_JOB.prefixes:
+        kinds.append(("MigrationJob", 1, error))
+    return [
+        Job(
+            f"{base}-{number}",
+            Purpose(
+                f"{prefix}_{base}",
+                base.removesuffix("Job"),
+                path(prefix, SERVICE_OF[base]),
+                UUID,
+                "admin",
+            ),
+            submitted=1700000000.0,
+            changed=1700000012.0,
+            retention=300.0,
+            state=JobState.EXCEPTION if error else JobState.COMPLETED,
+            status=error.message if error else "Snapshot complete",
+            description=f"{base} of {NAME}",
+            percent=40 if error else 100,
+            error=error,
+            started=1700000010.0,
+            ended=1700000012.5,
+        )
+        for base, number, error in kinds
+    ]
+
+
 @cache
 def full_host(prefix: str) -> Broker:
     """One guest that runs with a device of every kind, and one that is off and has next to nothing."""
-    up = guest(prefix, devices=DEVICES, number=3, state=1, memory_kib=524288, vcpus_online=2)
+    up = guest(
+        prefix,
+        devices=DEVICES,
+        number=3,
+        state=1,
+        memory_kib=524288,
+        vcpus_online=2,
+        snapshots=SNAPSHOTS if prefix in SNAPSHOT_PREFIXES else (),
+    )
     down = guest(prefix, "web 2", uuid="b")
     return broker_of(
         {prefix: [up, down]},
@@ -91,4 +152,5 @@ def full_host(prefix: str) -> Broker:
         filters=FILTERS,
         max_vcpus=16,
         version=7002022,
+        jobs=jobs(prefix),
     )

@@ -309,7 +309,7 @@ TABLE: Table = {
                     "InstanceID": "SnapshotCapabilities",
                     "AynchronousMethodsSupported": [2, 4],
                     "SynchronousMethodsSupported": [3],
-                    "SnapshotTypesSupported": [32768, 32769],
+                    "SnapshotTypesSupported": [32768, 32769, 2, 3],
                 }
             ],
         )

@@ -185,10 +185,10 @@ def test_guests_with_a_memory_snapshot(
 
 
 @pytest.mark.parametrize("prefix", ALL)
-def test_a_managed_saved_guest_is_like_any_that_is_off(prefix: str) -> None:
+def test_a_managed_saved_guest_is_suspended(prefix: str) -> None:
     domain = guest(prefix, managed_save=True)
     (row,) = rows(broker_of({prefix: [domain]}), prefix, "ComputerSystem")
-    assert status(row) == (3, 0, 15, 5)
+    assert status(row) == (6, 0, 15, 5)
 
 
 @pytest.mark.parametrize("prefix", ALL)

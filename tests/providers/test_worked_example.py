@@ -359,5 +359,6 @@ def test_every_class_of_guests_is_in_the_example(broker: Broker) -> None:
         "DiskPoolResourceAllocationSettingData",
         "NetPoolResourceAllocationSettingData",
         "StorageVolumeResourceAllocationSettingData",
+        "SnapshotSettingData",
     }
     assert served - others == set(EXPECTED) - {"EnabledLogicalElementCapabilities"}

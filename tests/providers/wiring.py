@@ -13,8 +13,10 @@ import libvirt
 
 from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.jobs import Job
 from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
 from libvirtcim.cim.schema import Schema
+from libvirtcim.providers.jobs import jobs_of
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Host, Hosts, HostSettings
 from tests.standin import Domain, Pool, RecordedHost, StandInConnection, libvirt_error
@@ -172,11 +174,12 @@ def broker_of(
     hosts: Mapping[str, Sequence[Domain] | None],
     pools: Sequence[Pool] = (),
     side_file_dir: Path | None = None,
+    jobs: Sequence[Job] = (),
     **more: Any,
 ) -> Broker:
     """A broker over stand-in hosts by prefix; None: a hypervisor that is not there.
 
-    `more`: what else the recorded hosts have, see `RecordedHost`.
+    `jobs`: what its services have started. `more`: what else the recorded hosts have, see `RecordedHost`.
     """
     settings = HostSettings(
         side_file_dir=str(side_file_dir) if side_file_dir else None, host_name=HOST_NAME
@@ -186,6 +189,7 @@ def broker_of(
         recorded = None if domains is None else RecordedHost(_KINDS[prefix], domains, pools, **more)
         connection = StandInConnection(_URIS[prefix], recorded)
         made._hosts[prefix] = Host(connection, FAMILIES[prefix], settings)
+    jobs_of(made)._jobs.update((job.id, job) for job in jobs)
     parts = composition.provided(made)
     return Broker(
         _schema(),

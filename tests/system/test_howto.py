@@ -40,5 +40,6 @@ def test_every_script_works(real: Served, box: hypervisor.PrivateLibvirtd) -> No
     connection = libvirt.open(box.qemu_uri)
     assert "web1" not in [domain.name() for domain in connection.listAllDomains()]
     assert connection.listAllNetworks() == []
+    assert "web" not in [found.name() for found in connection.listAllNWFilters()]
     assert "howto" not in [pool.name() for pool in connection.listAllStoragePools()]
     connection.close()

@@ -28,7 +28,7 @@ from libvirtcim.virt.devices.video import Video
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.guestxml import NAMESPACE, GuestElement
-from libvirtcim.virt.nwfilter import FilterDefinition, Rule
+from libvirtcim.virt.nwfilter import FilterDefinition, FilterReference, Rule
 from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition, VolumeDefinition
 from libvirtcim.virt.xmltree import (
     Attr,
@@ -383,10 +383,11 @@ GOLDEN += [
             "chain": "ipv4",
             "priority": -700,
             "uuid": "u",
-            "references": ("a", "b"),
+            "references": ({"filter": "a"}, {"filter": "b"}),
             "rules": ({"action": None, "direction": None, "priority": None, "matches": ()},),
         },
     ),
+    (FilterReference, "<filterref filter='a'><parameter/></filterref>", {"filter": "a"}),
     (
         Rule,
         "<rule action='drop' direction='in' priority='500'><tcp dstportstart='22'/></rule>",

@@ -23,7 +23,7 @@ from libvirtcim.virt.errors import Busy
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.fanout import FanOut, Late
 from libvirtcim.virt.guestdata import GuestData, SideFiles
-from libvirtcim.virt.locks import GuestLocks
+from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.units import UNITS, parse_int, to_kib
 
 
@@ -386,7 +386,7 @@ def test_side_file_names_do_not_escape(tmp_path: Path, name: str) -> None:
 
 
 def test_locks_take_turns() -> None:
-    locks = GuestLocks()
+    locks = Locks("guest")
     inside = threading.Event()
     leave = threading.Event()
 

@@ -6,6 +6,9 @@ from __future__ import annotations
 from libvirtcim.virt.devices.address import Device
 from libvirtcim.virt.xmltree import Attr, Child, IntAttr, XmlObject, computed
 
+GUARDED_TYPES = frozenset({"bridge", "ethernet", "network"})
+"""Types of interfaces that network filters guard; of others libvirt drops the filter."""
+
 
 class VirtualPort(XmlObject):
     """Parameters of an 802.1Qbg, 802.1Qbh, Open vSwitch or midonet port; each may be missing."""
@@ -37,7 +40,7 @@ class Interface(Device):
     script = Attr("script", "path")
     target = Attr("target", "dev")
     model = Attr("model", "type")
-    filter = Attr("filterref", "filter")
+    filter = Attr("filterref", "filter", whole=True)
     virtualport = Child("virtualport", VirtualPort)
     inbound_average = IntAttr("bandwidth/inbound", "average")
     inbound_peak = IntAttr("bandwidth/inbound", "peak")

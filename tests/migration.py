@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A client that moves guests between two real hosts through CIM, and looks for them on both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import libvirt
+import pywbem
+
+from tests.hypervisor import wait_until
+from tests.pair import Pair
+
+OFFLINE, LIVE, RESUME, RESTART = 1, 2, 3, 4
+TCP = 5
+STARTED = 4096
+COMPLETED, TERMINATED = 7, 8
+
+
+class Mover:
+    """A client of the migration service of one of the hosts; guests are looked at on both.
+
+    `as_text`: sends settings as MOF in strings, else as embedded instances.
+    """
+
+    def __init__(
+        self, client: pywbem.WBEMConnection, hosts: Pair, *, as_text: bool = False
+    ) -> None:
+        self.client = client
+        self.hosts = hosts
+        self.as_text = as_text
+        self.a = libvirt.open(hosts.a.qemu_uri)
+        self.b = libvirt.open(hosts.b.qemu_uri)
+        self.service = pywbem.CIMInstanceName(
+            "KVM_VirtualSystemMigrationService", {"Name": "MigrationService"}, namespace="root/virt"
+        )
+
+    def close(self) -> None:
+        """Removes all guests from both hosts."""
+        for raw in (self.a, self.b):
+            for domain in raw.listAllDomains():
+                persistent = domain.isPersistent()
+                if domain.isActive():
+                    domain.destroy()
+                if persistent:
+                    domain.undefineFlags(
+                        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                    )
+            raw.close()
+
+    def call(self, method: str, name: str, host: str, **settings: int | list[str]) -> Any:
+        """Calls a method of the service for a guest; return value and output parameters."""
+        chosen = {"TransportType": pywbem.Uint16(TCP)} | {
+            key: pywbem.Uint16(value) if isinstance(value, int) else value
+            for key, value in settings.items()
+        }
+        made = pywbem.CIMInstance("KVM_VirtualSystemMigrationSettingData", chosen)
+        return self.client.InvokeMethod(
+            method,
+            self.service,
+            ComputerSystem=guest_path(name),
+            DestinationHost=host,
+            MigrationSettingData=made.tomof() if self.as_text else made,
+        )
+
+    def start(self, name: str, kind: int, **settings: int | list[str]) -> pywbem.CIMInstanceName:
+        """Starts the migration of a guest to the other host; the path of its job."""
+        value, outputs = self.call(
+            "MigrateVirtualSystemToHost",
+            name,
+            self.hosts.address_b,
+            MigrationType=kind,
+            **settings,
+        )
+        assert value == STARTED
+        return outputs["Job"]
+
+    def ended(self, job: pywbem.CIMInstanceName, deadline: float = 60.0) -> pywbem.CIMInstance:
+        """The job when it has ended."""
+
+        def found() -> pywbem.CIMInstance | None:
+            instance = self.client.GetInstance(job)
+            return instance if instance["JobState"] in (COMPLETED, TERMINATED) else None
+
+        return wait_until(found, "the job ends", deadline)
+
+    def move(self, name: str, kind: int, **settings: int | list[str]) -> pywbem.CIMInstance:
+        """Moves a guest to the other host; its job at the end."""
+        return self.ended(self.start(name, kind, **settings))
+
+    def places(self, name: str) -> dict[str, str]:
+        """Host → "runs" or "is off", of each that has the guest."""
+        found = {}
+        for place, raw in (("a", self.a), ("b", self.b)):
+            for domain in raw.listAllDomains():
+                if domain.name() == name:
+                    found[place] = "runs" if domain.isActive() else "is off"
+        return found
+
+
+def guest_path(name: str) -> pywbem.CIMInstanceName:
+    """The path of a guest."""
+    keys = {"CreationClassName": "KVM_ComputerSystem", "Name": name}
+    return pywbem.CIMInstanceName("KVM_ComputerSystem", keys, namespace="root/virt")
