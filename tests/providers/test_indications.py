@@ -3,117 +3,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 import libvirt
 import pytest
 
-from libvirtcim import composition
-from libvirtcim.cim.broker import Broker
-from libvirtcim.cim.indications import Indication
-from libvirtcim.cim.objects import Given, Instance, InstancePath, RequestContext
-from libvirtcim.virt.events import EventSettings
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.cim.objects import InstancePath
 from tests.hypervisor import wait_until
+from tests.subscribing import NS, RESOURCE, SYSTEM, World, served
 from tests.virt.watching import defined, other_client, test_guest
 
-NS = "root/virt"
-CONTEXT = RequestContext()
 URI = "test:///default"
 DEVICES = (
     "<devices><disk type='file' device='disk'><source file='/a.img'/><target dev='vda' bus='virtio'/></disk>"
     "<interface type='user'><mac address='00:16:3e:00:00:01'/></interface>"
     "<graphics type='vnc' port='5901'/></devices>"
 )
-SYSTEM, RESOURCE = "ComputerSystem", "ResourceAllocationSettingData"
-CHANGES = ("Created", "Modified", "Deleted")
-
-
-@dataclass
-class World:
-    """A family served by the test hypervisor, and what its subscribers got."""
-
-    prefix: str
-    broker: Broker
-    host: Host
-    got: list[Instance] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def receive(self, indication: Indication) -> None:
-        assert indication.namespace == NS
-        with self._lock:
-            self.got.append(indication.instance)
-
-    def subscribe(self, *subjects: str) -> None:
-        """To everything of these kinds."""
-        for subject in subjects:
-            for change in CHANGES:
-                name = f"{self.prefix}_{subject}{change}Indication"
-                self.broker.indications.subscribe(NS, name, self.receive)
-
-    def of(self, subject: str, change: str = "") -> list[Instance]:
-        """The indications whose classes are so named."""
-        with self._lock:
-            return [i for i in self.got if f"_{subject}{change}" in i.cls.name]
-
-    def settle(self, raw: Any) -> None:
-        """Returns when everything that has happened until now was told; the means are not kept."""
-        with defined(raw, test_guest("marker")) as marker:
-            identity = marker.UUIDString()
-        wait_until(lambda: self._ended(identity), "the end of the marker")
-        with self._lock:
-            self.got[:] = [i for i in self.got if not _is_of("marker", i["SourceInstance"])]
-
-    def _ended(self, uuid: str) -> bool:
-        deleted = self.of(SYSTEM, "Deleted")
-        return any(i["IndicationIdentifier"] == uuid for i in deleted)
-
-    def read(self, path: InstancePath) -> Instance:
-        """What GetInstance gives."""
-        return self.broker.get_instance(CONTEXT, path)
-
-    def path(self, name: str) -> InstancePath:
-        """Of a guest."""
-        cls = f"{self.prefix}_ComputerSystem"
-        return InstancePath(cls, (("CreationClassName", cls), ("Name", name)), NS)
-
-    def resources(self, name: str) -> dict[str, Instance]:
-        """What enumeration gives of a guest's resources, by InstanceID."""
-        cls = f"{self.prefix}_{RESOURCE}"
-        rows = self.broker.enumerate_instances(CONTEXT, NS, cls)
-        return {r["InstanceID"]: r for r in rows if r["InstanceID"].startswith(f"{name}/")}
-
-    def call(self, path: InstancePath, method: str, **arguments: Any) -> dict[str, Any]:
-        """Calls a method."""
-        given = {name: Given(value) for name, value in arguments.items()}
-        return self.broker.invoke_method(CONTEXT, path, method, given)[1]
-
-
-def _is_of(name: str, instance: Instance) -> bool:
-    return name in (instance["Name"], str(instance["InstanceID"]).partition("/")[0])
-
-
-@contextlib.contextmanager
-def served(prefix: str, uri: str = URI) -> Iterator[World]:
-    settings = HostSettings(side_file_dir=None, events=EventSettings(compare=0))
-    hosts = Hosts({prefix: uri}, settings=settings)
-    broker = composition.broker(hosts)
-    try:
-        yield World(prefix, broker, hosts.host(prefix))
-    finally:
-        broker.indications.close()
-        hosts.close()
 
 
 @pytest.fixture(params=["Xen", "KVM", "LXC", "Test"])
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Every family, subscribed to everything."""
-    with served(request.param) as made:
+    with served(request.param, URI) as made:
         made.subscribe(SYSTEM, RESOURCE)
         yield made
 
@@ -121,7 +34,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 @pytest.fixture
 def kvm() -> Iterator[World]:
     """KVM, subscribed to everything."""
-    with served("KVM") as made:
+    with served("KVM", URI) as made:
         made.subscribe(SYSTEM, RESOURCE)
         yield made
 
@@ -301,7 +214,7 @@ def test_renamed(kvm: World, raw: Any) -> None:
 
 
 def test_resources_are_watched_only_for_those_who_want_them(raw: Any) -> None:
-    with served("KVM") as world:
+    with served("KVM", URI) as world:
         world.subscribe(SYSTEM)
         with defined(raw, test_guest("alone", head=DEVICES)):
             world.settle(raw)
@@ -311,7 +224,7 @@ def test_resources_are_watched_only_for_those_who_want_them(raw: Any) -> None:
 
 
 def test_a_superclass_brings_all(raw: Any) -> None:
-    with served("KVM") as world:
+    with served("KVM", URI) as world:
         world.broker.indications.subscribe(NS, "CIM_InstIndication", world.receive)
         with defined(raw, test_guest("any")):
             world.settle(raw)
