@@ -28,6 +28,7 @@ from typing import Any
 
 import libvirt
 
+from libvirtcim.virt import eventloop
 from libvirtcim.virt import guest_history as history
 from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Unreachable, VirtError
@@ -207,6 +208,7 @@ class _Pile:
 
     def note(self, uuid: str, note: Note | None, *, again: bool = False) -> None:
         """An event of a guest has come; None: of what other events will tell."""
+        eventloop.event_came()
         with self._changed:
             self._counters.events += 1
             if self._counters.waiting >= self._settings.most_waiting:

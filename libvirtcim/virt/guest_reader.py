@@ -237,6 +237,8 @@ class GuestReader:
                 seeds.append(_Seed.single(raw.lookupByUUIDString(uuid), needs))
             except libvirt.libvirtError as exc:
                 found[uuid] = exc
+                if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    self._forget(uuid)
         found |= {seed.uuid: outcome for seed, outcome in self._outcomes(seeds, needs)}
         for outcome in found.values():
             if isinstance(outcome, libvirt.libvirtError) and not raw.isAlive():
@@ -354,9 +356,12 @@ class GuestReader:
         )
 
     def _forget_others(self, uuids: set[str]) -> None:
+        for uuid in self._known.keys() - uuids:
+            self._forget(uuid)
+
+    def _forget(self, uuid: str) -> None:
         with self._lock:
-            for uuid in self._known.keys() - uuids:
-                del self._known[uuid]
+            self._known.pop(uuid, None)
 
     def last_seen(self) -> list[Domain]:
         """Definitions of guests as they were last read, whenever that was; asks libvirt nothing."""
