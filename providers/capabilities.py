@@ -124,7 +124,7 @@ SNAPSHOT = ServiceCapabilities(
         # the schema spells it so
         "AynchronousMethodsSupported": lambda i: [2, 4],
         "SynchronousMethodsSupported": lambda i: [3],
-        "SnapshotTypesSupported": lambda i: list(snapshot.TYPES),
+        "SnapshotTypesSupported": lambda i: snapshot.types(i.host.family),
     },
 )
 

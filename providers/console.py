@@ -9,7 +9,7 @@
                                                |                                            |
                                         P_ComputerSystem ----------------------------- and its displays
 
-A guest with a VNC display has an access point for the port itself and one for each viewer.
+A guest with a VNC or SPICE display has an access point for its port, and one for each viewer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from libvirtcim.cim.associations import Association, Handler, Target
-from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl
+from libvirtcim.cim.declare import CIMV2, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
@@ -39,13 +39,14 @@ from libvirtcim.providers.device import CLASS_OF_KIND, UNCHOSEN_PORT, DeviceItem
 from libvirtcim.providers.guest_associations import HOST, SYSTEM
 from libvirtcim.virt.devices.graphics import Graphics
 from libvirtcim.virt.host import Hosts, Needs
-from libvirtcim.virt.sessions import Port, tcp_ports
+from libvirtcim.virt.sessions import tcp_sockets
 
 NO_SOCKET = -1
 LISTENING = 0
 """What stands for the peer's port where nobody is connected."""
-RAW_PROTOCOL = 4
-"""KVMProtocol: RFB, as VNC speaks it."""
+OTHER_PROTOCOL = 1
+PROTOCOLS = {"vnc": 4, "spice": OTHER_PROTOCOL}
+"""Kinds of displays that are viewed over the network → KVMProtocol: RFB, as VNC speaks it."""
 ENABLED, DISABLED, ENABLED_BUT_OFFLINE = 2, 3, 6
 """EnabledState: viewer connected, no socket, waiting for viewers."""
 
@@ -57,6 +58,11 @@ REDIRECTION_SAP = ClassDecl(
     "A port at which a guest's display can be viewed, or a viewer that is connected to it. "
     "Name is `<port>:<port of the viewer>`; 0 waits for viewers, -1 has no socket.",
     ALL,
+    (
+        Property(
+            "ListenAddress", "string", "Address of the host at which viewers connect; NULL: any."
+        ),
+    ),
     registration=registered("Virt_KVMRedirectionSAP"),
 )
 
@@ -66,8 +72,18 @@ class AccessPoint:
     """A port of a guest's display, and the port of a viewer."""
 
     owner: GuestItem
-    port: int
+    display: Graphics
     peer: int
+
+    @property
+    def port(self) -> int:
+        """The display's port; -1 while libvirt has yet to choose one."""
+        return UNCHOSEN_PORT if self.display.port is None else self.display.port
+
+    @property
+    def is_spice(self) -> bool:
+        """Whether viewers must speak SPICE."""
+        return self.display.type == "spice"
 
     @property
     def prefix(self) -> str:
@@ -92,37 +108,38 @@ COLUMNS: Columns = {
     "SystemName": lambda i: i.owner.guest.name,
     "Name": lambda i: i.name,
     "ElementName": lambda i: i.name,
-    "KVMProtocol": lambda i: RAW_PROTOCOL,
+    "KVMProtocol": lambda i: PROTOCOLS[i.display.type or ""],
+    "OtherKVMProtocol": lambda i: "SPICE" if i.is_spice else None,
+    "ListenAddress": lambda i: i.display.listen,
     "EnabledState": lambda i: i.enabled_state,
 }
 
 
-def _display(item: GuestItem) -> Graphics | None:
-    """The guest's first VNC display."""
-    return next((g for g in item.guest.live.graphics if g.type == "vnc"), None)
+def _displays(item: GuestItem) -> list[Graphics]:
+    """The guest's displays that are viewed over the network."""
+    return [g for g in item.guest.live.graphics if g.type in PROTOCOLS]
 
 
 def access_points(item: GuestItem) -> Iterator[AccessPoint]:
-    """The access points of one guest, read with LIVE: the port's own, then its viewers'."""
-    display = _display(item)
-    if display is None:
-        return
-    number = UNCHOSEN_PORT if display.port is None else display.port
-    ports = item.reading.once("tcp_ports", tcp_ports) if item.guest.active else {}
-    port = ports.get(number, Port())
-    if port.listening:
-        yield AccessPoint(item, number, LISTENING)
-    for peer in port.peers:
-        yield AccessPoint(item, number, peer)
-    if not (port.listening or port.peers):
-        yield AccessPoint(item, number, NO_SOCKET)
+    """The access points of one guest, read with LIVE: of each display the port's own, then its viewers'."""
+    sockets = item.reading.once("tcp_sockets", tcp_sockets) if item.guest.active else {}
+    for display in _displays(item):
+        at_port = sockets.get(display.port or UNCHOSEN_PORT, ())
+        own = [socket for socket in at_port if socket.belongs_to(display.listen)]
+        if any(socket.peer is None for socket in own):
+            yield AccessPoint(item, display, LISTENING)
+        for socket in own:
+            if socket.peer is not None:
+                yield AccessPoint(item, display, socket.peer)
+        if not own:
+            yield AccessPoint(item, display, NO_SOCKET)
 
 
 class AccessPointProvider(FamilyProvider[AccessPoint]):
     """Serves P_KVMRedirectionSAP."""
 
     def items(self, request: ProviderRequest) -> Iterable[AccessPoint]:
-        """The access points of every guest that has a VNC display."""
+        """The access points of every guest whose display is viewed over the network."""
         for item in self.guests(request, Needs.LIVE):
             yield from access_points(item)
 
@@ -132,7 +149,7 @@ class AccessPointProvider(FamilyProvider[AccessPoint]):
         if not guest_name:
             raise NotFound("No such instance (SystemName)")
         item = self.guest(request, guest_name, Needs.LIVE, f"No such instance ({guest_name})")
-        if _display(item) is None:
+        if not _displays(item):
             raise Failed("No console device for this guest: Error 0")
         if not name:
             raise NotFound("No such instance (Name)")

@@ -30,6 +30,7 @@ from libvirtcim.providers.common import (
     Provided,
     association,
     end,
+    has_class,
     registered,
     translated,
 )
@@ -37,6 +38,7 @@ from libvirtcim.providers.guest_associations import SYSTEM
 from libvirtcim.providers.jobs import SNAPSHOT_JOB, job_path
 from libvirtcim.virt import snapshots
 from libvirtcim.virt.errors import ObjectNotFound, VirtError
+from libvirtcim.virt.families import Family
 from libvirtcim.virt.host import Host, Hosts, Needs
 from libvirtcim.virt.snapshots import Snapshot
 
@@ -45,12 +47,17 @@ Outputs = dict[str, Value]
 
 FULL, DISKS = 2, 3
 MEMORY, MEMORY_STOPPED = 32768, 32769
-TYPES = (MEMORY, MEMORY_STOPPED, FULL, DISKS)
-"""SnapshotType (CIM_VirtualSystemSnapshotService.CreateSnapshot), as they are offered."""
+"""SnapshotType (CIM_VirtualSystemSnapshotService.CreateSnapshot)."""
 COMPLETED, STARTED = 0, 4096
 DONE = "Snapshot complete"
 PREFIXES = ("KVM",)
 """Families whose hypervisor keeps snapshots by itself."""
+
+
+def types(family: Family) -> list[int]:
+    """The SnapshotTypes that a family offers."""
+    kept = [FULL, DISKS] if has_class(family, SNAPSHOT_SETTING) else []
+    return [MEMORY, MEMORY_STOPPED, *kept]
 
 
 # --- instances -------------------------------------------------------------------------------------
@@ -230,15 +237,15 @@ class _Named:
     snapshot: str | None
 
 
-def _named(path: InstancePath, prefix: str, parameter: str) -> _Named:
+def _named(path: InstancePath, prefix: str) -> _Named:
     given, colon, rest = path.text("InstanceID").partition(":")
     if not colon or not rest or given.lower() != prefix.lower():
-        raise Failed(f"Invalid InstanceID in {parameter}")
+        raise Failed("Invalid InstanceID in Snapshot")
     if path.classname.lower() != SNAPSHOT_SETTING.class_name(prefix).lower():
         return _Named(rest, None)
     guest, slash, name = rest.rpartition("/")
     if not (slash and guest and name):
-        raise Failed(f"Invalid InstanceID in {parameter}")
+        raise Failed("Invalid InstanceID in Snapshot")
     return _Named(guest, name)
 
 
@@ -257,15 +264,16 @@ def create(
 ) -> tuple[int, Outputs]:
     """Makes a snapshot of AffectedSystem: SnapshotType → ResultingSnapshot, Job."""
     kind: int = arguments["SnapshotType"]
-    if kind not in TYPES:
-        raise NotSupported(
-            f"Only memory({MEMORY},{MEMORY_STOPPED}) snapshots are supported, "
-            f"full ({FULL}) and disk ({DISKS}) ones"
-        )
+    offered = types(host.family)
+    if kind not in offered:
+        more = f", full ({FULL}) and disk ({DISKS}) ones" if FULL in offered else ""
+        raise NotSupported(f"Only memory({MEMORY},{MEMORY_STOPPED}) snapshots are supported{more}")
     system: InstancePath = arguments["AffectedSystem"]
     guest = system.text("Name")
     if not guest:
-        raise InvalidParameter("AffectedSystem: Name is missing")
+        raise InvalidParameter("Missing Name property of AffectedSystem")
+    if system.classname.partition("_")[0].lower() != request.prefix.lower():
+        raise Failed(f"Invalid REF in AffectedSystem: {system.classname}")
     uuid = _uuid(host, guest)
     settings: Instance = arguments["SnapshotSettings"]
     if kind in (MEMORY, MEMORY_STOPPED):
@@ -281,7 +289,7 @@ def apply(
     jobs: Jobs, host: Host, request: ProviderRequest, path: InstancePath, arguments: Arguments
 ) -> tuple[int, Outputs]:
     """Brings a guest back to a snapshot: Snapshot → Job. A memory snapshot is used up."""
-    named = _named(arguments["Snapshot"], request.prefix, "Snapshot")
+    named = _named(arguments["Snapshot"], request.prefix)
     if named.snapshot is None and snapshots.has_memory(host, named.guest):
         uuid = ""  # a transient guest is known again when it is restored
     else:
@@ -293,7 +301,7 @@ def apply(
 
 def destroy(host: Host, request: ProviderRequest, arguments: Arguments) -> Outputs:
     """Removes AffectedSnapshot."""
-    named = _named(arguments["AffectedSnapshot"], request.prefix, "AffectedSnapshot")
+    named = _named(arguments["AffectedSnapshot"], request.prefix)
     try:
         if named.snapshot is None:
             snapshots.delete_memory(host, named.guest)

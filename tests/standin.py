@@ -357,6 +357,9 @@ class StandInConnection(Connection):
         except libvirt.libvirtError as error:
             raise errors.from_libvirt(error) from error
 
+    def _for_changes(self) -> Connection:
+        return self
+
     @property
     def ever_connected(self) -> bool:
         return self._recorded is not None

@@ -81,6 +81,9 @@ class Progress(Protocol):
 # --- the other host ------------------------------------------------------------------------------------
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_PLACE = re.compile(
+    r"(?:\[(?P<v6>[^\[\]]*)\]|(?P<name>[^\[\]:]*))(?::(?P<port>[0-9]{1,5}))?", re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,8 @@ def destination(
 ) -> Destination:
     """The destination that a client names. Raises Invalid where it is none.
 
-    A host name is a name, an IPv4 or an IPv6 address (in brackets or not), with `:port` or without; the
-    transport UNIX has none.
+    A host name is a name, an IPv4 or an IPv6 address (in brackets or not), with `:port` or without; it may be
+    empty for the transport UNIX, which then leads to this host.
     """
     if family.remote_path is None:
         raise Invalid(f"guests of {family.title} can't be moved")
@@ -118,21 +121,20 @@ def destination(
 
 def _place(text: str, transport: Transport) -> str:
     """Host and port of a URI, out of what a client says."""
-    if transport is Transport.UNIX:
-        if text:
-            raise Invalid(f"{text!r} can't be reached by way of a local socket")
+    if not text and transport is Transport.UNIX:
         return ""
-    bare, port = text, ""
-    if text.startswith("[") or text.count(":") == 1:
-        bare, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise Invalid(f"{text!r} has no valid port")
-    suffix = f":{port}" if port else ""
     with contextlib.suppress(ValueError):
-        return f"[{ipaddress.IPv6Address(bare.removeprefix('[').removesuffix(']'))}]{suffix}"
-    if not _NAME.fullmatch(bare):
-        raise Invalid(f"{text!r} is no name or address of a host")
-    return f"{bare}{suffix}"
+        return f"[{ipaddress.IPv6Address(text)}]"
+    found = _PLACE.fullmatch(text)
+    port = found["port"] if found else None
+    if found and (port is None or 0 < int(port) < 65536):
+        suffix = f":{port}" if port else ""
+        with contextlib.suppress(ValueError):
+            if found["v6"]:
+                return f"[{ipaddress.IPv6Address(found['v6'])}]{suffix}"
+        if found["name"] and _NAME.fullmatch(found["name"]):
+            return f"{found['name']}{suffix}"
+    raise Invalid(f"{text!r} is no name or address of a host")
 
 
 @contextmanager
@@ -170,8 +172,8 @@ def migrate(
 ) -> None:
     """Moves a guest from `host` to `target`; nobody else changes it meanwhile.
 
-    Raises GuestNotFound, WrongState, Exists-like Failed where the other host has such a guest, and Failed
-    with libvirt's text and where the guest is.
+    Raises GuestNotFound, WrongState, and Failed: the other host has such a guest; or with libvirt's text and
+    where the guest is.
     """
     uuid = host.connection.call(lambda raw: str(raw.lookupByName(route.guest).UUIDString()))
     with host.locks.hold(uuid, host.settings.lock_timeout):
@@ -197,12 +199,14 @@ class _Migration:
 
     def run(self) -> None:
         self._refuse_others()
-        active = self._here(lambda domain: bool(domain.isActive()))
+        active = self._ask(lambda domain: bool(domain.isActive()))
         kind = self.route.kind
         if kind is MigrationType.OFFLINE and active:
             raise WrongState(f"Guest '{self.route.guest}' runs: it can't be moved offline")
         if kind is not MigrationType.OFFLINE and not active:
             raise WrongState(f"Guest '{self.route.guest}' does not run")
+        if kind in (MigrationType.OFFLINE, MigrationType.RESTART):
+            self._refuse_loss()
         self.progress.check()
         self.host.migrating.add(self.uuid)
         try:
@@ -212,12 +216,20 @@ class _Migration:
                 self._restart()
             else:
                 self._move_definition()
+        except WrongState:
+            raise
+        except VirtError as error:
+            raise Failed(f"{error.libvirt_message}; {self._whereabouts()}") from error
         finally:
             self.host.migrating.discard(self.uuid)
 
-    def _here(self, function: Callable[[Any], Any]) -> Any:
-        """What a function of the guest's virDomain gives on this host; changes are not repeated."""
-        return self.host.connection.call(
+    def _ask(self, function: Callable[[Any], Any]) -> Any:
+        """What a function of the guest's virDomain says on this host."""
+        return self.host.connection.call(lambda raw: function(raw.lookupByUUIDString(self.uuid)))
+
+    def _change(self, function: Callable[[Any], Any]) -> None:
+        """Changes the guest's virDomain on this host, once."""
+        self.host.connection.call(
             lambda raw: function(raw.lookupByUUIDString(self.uuid)), idempotent=False
         )
 
@@ -242,10 +254,10 @@ class _Migration:
         flags = libvirt.VIR_MIGRATE_PEER2PEER
         if self.route.kind is MigrationType.LIVE:
             flags |= libvirt.VIR_MIGRATE_LIVE
-        persistent = self._here(lambda domain: bool(domain.isPersistent()))
+        persistent = self._ask(lambda domain: bool(domain.isPersistent()))
         if persistent:
             flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-        autostart = persistent and self._here(lambda domain: bool(domain.autostart()))
+        autostart = persistent and self._ask(lambda domain: bool(domain.autostart()))
         parameters = (
             {libvirt.VIR_MIGRATE_PARAM_BANDWIDTH: self.route.bandwidth}
             if self.route.bandwidth
@@ -259,11 +271,11 @@ class _Migration:
                     ),
                     idempotent=False,
                 )
-            except VirtError as error:
+            except VirtError:
                 self.progress.check()
-                raise Failed(f"{error.libvirt_message}; {self._whereabouts()}") from error
+                raise
         if not self._is_there(active=True):
-            raise Failed(f"libvirt reports success, but {self._whereabouts()}")
+            raise Failed("libvirt reports success, but the guest has not arrived")
         if autostart:
             self._set_autostart_there()
 
@@ -298,7 +310,7 @@ class _Migration:
 
     def _abort(self) -> None:
         try:
-            self._here(lambda domain: domain.abortJob())
+            self._change(lambda domain: domain.abortJob())
         except VirtError as error:
             _log.info("migration of %s not aborted: %s", self.route.guest, error.libvirt_message)
 
@@ -306,40 +318,39 @@ class _Migration:
 
     def _restart(self) -> None:
         """Shuts the guest down here and starts it there; where that fails, it is started here again."""
-        self._here(lambda domain: domain.shutdown())
-        end = time.monotonic() + self.settings.shutdown_timeout
-        while self._here(lambda domain: bool(domain.isActive())):
-            self.progress.check()
-            if time.monotonic() > end:
-                raise Failed(
-                    f"Guest '{self.route.guest}' has not shut down within "
-                    f"{self.settings.shutdown_timeout:g} s; {self._whereabouts()}"
-                )
-            self.progress.cancelled.wait(self.settings.poll)
+        self._change(lambda domain: domain.shutdown())
         try:
+            self._wait_until_off()
             self.progress.check()
             self._move_definition(start=True)
         except BaseException:
             with contextlib.suppress(VirtError):
-                self._here(lambda domain: None if domain.isActive() else domain.create())
+                self._change(lambda domain: None if domain.isActive() else domain.create())
             raise
 
+    def _wait_until_off(self) -> None:
+        end = time.monotonic() + self.settings.shutdown_timeout
+        while self._ask(lambda domain: bool(domain.isActive())):
+            self.progress.check()
+            if time.monotonic() > end:
+                raise Failed(
+                    f"Guest '{self.route.guest}' has not shut down within "
+                    f"{self.settings.shutdown_timeout:g} s"
+                )
+            self.progress.cancelled.wait(self.settings.poll)
+
     def _move_definition(self, *, start: bool = False) -> None:
+        flags = self.host.connection.xml_flags(inactive=True)
+        text = self._ask(lambda domain: domain.XMLDesc(flags))
+        autostart = self._ask(lambda domain: bool(domain.autostart()))
+        self._define_there(text)
         try:
-            self._refuse_loss()
-            flags = self.host.connection.xml_flags(inactive=True)
-            text = self._here(lambda domain: domain.XMLDesc(flags))
-            autostart = self._here(lambda domain: bool(domain.autostart()))
-            self._define_there(text)
-            try:
-                if start:
-                    self.target.call(lambda raw: self._there(raw).create(), idempotent=False)
-                self._here(_undefine)
-            except VirtError:
-                self._clear_there()
-                raise
-        except VirtError as error:
-            raise Failed(f"{error.libvirt_message}; {self._whereabouts()}") from error
+            if start:
+                self.target.call(lambda raw: self._there(raw).create(), idempotent=False)
+            self._change(_undefine)
+        except VirtError:
+            self._clear_there()
+            raise
         if autostart:
             self._set_autostart_there()
 
@@ -351,7 +362,7 @@ class _Migration:
                 return "a saved state"
             return "snapshots" if _or_zero(domain.snapshotNum) else None
 
-        what = self._here(kept)
+        what = self._ask(kept)
         if what is not None:
             raise WrongState(f"Guest '{self.route.guest}' has {what} that would be lost")
 

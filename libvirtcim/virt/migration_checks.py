@@ -163,13 +163,15 @@ def _check_directory(directory: Path) -> None:
 
 def _private_content(source: Path) -> bytes:
     handle = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise Denied(f"{source} is no regular file")
         if found.st_uid not in (0, os.geteuid()) or found.st_mode & 0o077:
             raise Denied(f"{source} is no private key: others than its owner can read it")
-        content = file.read(MAX_KEY + 1)
+        content = os.read(handle, MAX_KEY + 1)
+    finally:
+        os.close(handle)
     if len(content) > MAX_KEY:
         raise Denied(f"{source} is larger than {MAX_KEY} bytes")
     return content

@@ -13,7 +13,7 @@ from libvirtcim import __version__
 from libvirtcim.cim import errors
 from libvirtcim.providers import console
 from libvirtcim.virt import vsi
-from libvirtcim.virt.sessions import Port
+from libvirtcim.virt.sessions import Socket
 from tests.providers.full_host import DEVICES, FILTERS, NETWORKS, POOLS
 from tests.providers.wiring import (
     ALL,
@@ -52,7 +52,8 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(vsi, "ethernet_interfaces", lambda _sysfs: ["eth0", INTERFACE])
-    monkeypatch.setattr(console, "tcp_ports", lambda: {VNC_PORT: Port(True, [VIEWER])})
+    sockets = [Socket("127.0.0.1"), Socket("127.0.0.1", VIEWER), Socket("10.0.0.1")]
+    monkeypatch.setattr(console, "tcp_sockets", lambda: {VNC_PORT: sockets})
     monkeypatch.setattr("libvirtcim.virt.hostname.short_name", lambda: SHORT_NAME)
     yield
 
@@ -303,15 +304,20 @@ TABLE: Table = {
     ],
     "VirtualSystemSnapshotServiceCapabilities": [
         Case(
-            "one per host",
+            what,
             [
                 {
                     "InstanceID": "SnapshotCapabilities",
                     "AynchronousMethodsSupported": [2, 4],
                     "SynchronousMethodsSupported": [3],
-                    "SnapshotTypesSupported": [32768, 32769, 2, 3],
+                    "SnapshotTypesSupported": kinds,
                 }
             ],
+            families=prefixes,
+        )
+        for what, kinds, prefixes in (
+            ("one per host", [32768, 32769], ("Xen", "LXC")),
+            ("with snapshots of its own", [32768, 32769, 2, 3], ("KVM",)),
         )
     ],
     "ResourcePoolConfigurationCapabilities": [
@@ -453,7 +459,28 @@ TABLE: Table = {
             [{"Name": "-1:-1", "EnabledState": 3}],
             "<graphics type='vnc'/>",
         ),
-        Case("another display", [], "<graphics type='spice' port='5999'/>"),
+        Case("another display", [], "<graphics type='sdl'/>"),
+        Case(
+            "SPICE, at an address of its own",
+            [
+                {
+                    "Name": f"{VNC_PORT}:{peer}",
+                    "KVMProtocol": 1,
+                    "OtherKVMProtocol": "SPICE",
+                    "ListenAddress": "127.0.0.1",
+                }
+                for peer in (0, VIEWER)
+            ],
+            f"<graphics type='spice' port='{VNC_PORT}'><listen type='address' address='127.0.0.1'/>"
+            "</graphics>",
+            more={"number": 3, "state": 1},
+        ),
+        Case(
+            "an address at which nobody listens",
+            [{"Name": f"{VNC_PORT}:-1", "EnabledState": 3, "ListenAddress": "10.9.9.9"}],
+            f"<graphics type='vnc' port='{VNC_PORT}' listen='10.9.9.9'/>",
+            more={"number": 3, "state": 1},
+        ),
     ],
     "FilterList": [
         Case(

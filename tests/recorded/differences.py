@@ -238,8 +238,20 @@ DIFFERENCES: tuple[Row, ...] = (
         _about("ElementAllocatedFromPool"),
     ),
     Row(
-        "access points show the port in use, and exist only where it does",
-        "missing|extra|order|status|text|Name|ElementName|EnabledState",
+        "a managed-saved guest is suspended",
+        "EnabledState",
+        "ComputerSystem$",
+        lambda d: (d.recorded, d.answered) == (3, 6),
+    ),
+    Row(
+        "snapshots that the hypervisor keeps are made too",
+        "SnapshotTypesSupported",
+        "(?i)^KVM_VirtualSystemSnapshotServiceCapabilities$",
+        lambda d: d.answered[:2] == d.recorded,
+    ),
+    Row(
+        "access points show the port and address in use, of SPICE too, and exist only where they do",
+        "missing|extra|order|status|text|(System|Element)?Name|EnabledState|ListenAddress|(Other)?KVMProtocol",
         "",
         _about("KVMRedirectionSAP"),
     ),

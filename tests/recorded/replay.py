@@ -18,7 +18,7 @@ from libvirtcim.providers import console
 from libvirtcim.virt import hostname
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.host import Host, Hosts, HostSettings
-from libvirtcim.virt.sessions import Port
+from libvirtcim.virt.sessions import Socket
 from tests.recorded.recording import Question, Recording, load_host, plain
 from tests.standin import StandInConnection
 
@@ -57,7 +57,7 @@ def differences(folder: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> I
     brokers: dict[bool, Broker] = {}
     for whole in (True, False):
         brokers[whole] = _broker(folder / "inputs", family, monkeypatch, whole=whole)
-    monkeypatch.setattr(console, "tcp_ports", lambda: _ports(recording))
+    monkeypatch.setattr(console, "tcp_sockets", lambda: _sockets(recording))
     for question in recording.questions():
         yield from _compare(question, _ask(brokers[question.host == "A"], question))
 
@@ -67,13 +67,13 @@ def asked(folder: Path, family: str) -> int:
     return sum(1 for _ in Recording(folder / f"reads-{family}.json").questions())
 
 
-def _ports(recording: Recording) -> dict[int, Port]:
+def _sockets(recording: Recording) -> dict[int, list[Socket]]:
     """The ports that something listened on, out of the names of access points."""
     found = {}
     for path in recording.paths:
         name = path.text("Name")
         if path.classname.endswith("_KVMRedirectionSAP") and name.endswith(":0"):
-            found[int(name.partition(":")[0])] = Port(listening=True)
+            found[int(name.partition(":")[0])] = [Socket("127.0.0.1")]
     return found
 
 

@@ -273,7 +273,7 @@ def test_state_that_would_be_lost(mover: Mover) -> None:
     domain = define(mover, hypervisor.qemu_guest("m1"))
     domain.managedSave(0)
     job = mover.move("m1", OFFLINE)
-    assert job["ErrorCode"] == 1 and "saved state that would be lost" in job["Status"]
+    assert job["ErrorCode"] == 4 and "saved state that would be lost" in job["Status"]
     assert mover.places("m1") == {"a": "is off"}
     assert domain.hasManagedSaveImage()
 

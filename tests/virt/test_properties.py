@@ -30,6 +30,7 @@ from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.guestxml import NAMESPACE, GuestElement
 from libvirtcim.virt.nwfilter import FilterDefinition, FilterReference, Rule
 from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition, VolumeDefinition
+from libvirtcim.virt.snapshots import SnapshotDefinition
 from libvirtcim.virt.xmltree import (
     Attr,
     Child,
@@ -316,6 +317,12 @@ GOLDEN: list[tuple[type[XmlObject], str, dict[str, Any]]] = [
 ]
 
 GOLDEN += [
+    (
+        SnapshotDefinition,
+        "<domainsnapshot><name>s</name><description>d</description><state>shutoff</state><parent>"
+        "<name>p</name></parent><creationTime>17</creationTime></domainsnapshot>",
+        {"name": "s", "description": "d", "state": "shutoff", "parent": "p", "created": 17},
+    ),
     (
         StoragePoolDefinition,
         "<pool type='iscsi'><name>p</name><uuid>u</uuid><capacity unit='KiB'>4</capacity>"
