@@ -107,6 +107,11 @@ class General:
         "How long libvirt's event of a change may take to come once the guest shows the change",
         unit="s",
     )
+    event_patience: float = _setting(
+        _EVENTS.patience,
+        "How long a change that libvirtcim itself makes may take before its guest is looked at all the same",
+        unit="s",
+    )
     lldptool_query_options: str = _setting(
         DEFAULT_OPTIONS,
         "What `lldptool -i <interface>` is given, to learn whether a switch knows guests' interfaces",

@@ -49,6 +49,7 @@ def _settings(general: General) -> HostSettings:
             most_waiting=general.event_queue,
             compare=general.event_compare,
             settle=general.event_settle,
+            patience=general.event_patience,
         ),
         migration=MigrationSettings(
             connect_timeout=general.migration_connect_timeout,

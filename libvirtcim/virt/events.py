@@ -343,6 +343,11 @@ _STATES = {
 }
 _STARTS_PAUSED = frozenset({"QEMU"})
 """Types of the connections where "started" says nothing of the state: "resumed" or "suspended" does."""
+_STARTED_PAUSED = {
+    libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED: PAUSED,
+    libvirt.VIR_DOMAIN_EVENT_STARTED_WAKEUP: RUNNING,
+}
+"""But there too it does of guests that come from another host, and of those that wake up."""
 _OTHER_EVENTS = (
     "METADATA_CHANGE",
     "DEVICE_ADDED",
@@ -372,10 +377,10 @@ def note_of(domain: Any, event: int, detail: int, *, starts_paused: bool) -> Not
         saved = detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED
         return Note(What.SAVED if saved else What.STOPPED, name)
     if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-        woken = detail == libvirt.VIR_DOMAIN_EVENT_STARTED_WAKEUP
-        return None if starts_paused and not woken else Note(What.ENTERED, name, run, RUNNING)
-    state = _STATES.get(event)
-    return None if state is None else Note(What.ENTERED, name, run, state)
+        state = _STARTED_PAUSED.get(detail) if starts_paused else RUNNING
+        return None if state is None else Note(What.ENTERED, name, run, state)
+    entered = _STATES.get(event)
+    return None if entered is None else Note(What.ENTERED, name, run, entered)
 
 
 class _Registration:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -14,9 +15,14 @@ import libvirt
 import pytest
 
 from libvirtcim.virt.events import EventSettings
+from libvirtcim.virt.guest import PAUSED as SUSPENDED
+from libvirtcim.virt.guest import RUNNING, SHUTOFF
+from tests import hypervisor
 from tests.hypervisor import PrivateLibvirtd, lxc_guest, qemu_guest, wait_until
+from tests.needs import skip_where
+from tests.pair import pair
 from tests.subscribing import RESOURCE, SYSTEM, World, served
-from tests.virt.watching import defined, other_client
+from tests.virt.watching import defined, other_client, watched
 
 LIVE, CONFIG = libvirt.VIR_DOMAIN_AFFECT_LIVE, libvirt.VIR_DOMAIN_AFFECT_CONFIG
 FORCE = libvirt.VIR_DOMAIN_DEVICE_MODIFY_FORCE
@@ -305,3 +311,43 @@ def test_changes_without_events(box: PrivateLibvirtd, images: Path) -> None:
         world.got.clear()
         wait_until(lambda: world.host.watcher.counters.comparisons > compared + 2, "comparisons")
         assert world.got == []
+
+
+MOVED = (
+    libvirt.VIR_MIGRATE_LIVE
+    | libvirt.VIR_MIGRATE_PERSIST_DEST
+    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+    | libvirt.VIR_MIGRATE_UNSAFE
+)
+
+
+def test_a_guest_that_moves() -> None:
+    """It goes on one host and comes on the other, in the states that it had on the way."""
+    skip_where(hypervisor.why_not())
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lv", dir="/tmp")))
+        both = stack.enter_context(pair(folder))
+        there = stack.enter_context(other_client(both.b.qemu_uri))
+        here = stack.enter_context(other_client(both.a.qemu_uri))
+        image = hypervisor.build_guest_image(folder)
+        domain = stack.enter_context(defined(here, qemu_guest(GUEST, image)))
+        domain.create()
+        uuid = domain.UUIDString()
+        from_here = stack.enter_context(watched(both.a.qemu_uri))
+        to_there = stack.enter_context(watched(both.b.qemu_uri))
+        domain.migrate3(there, {"migrate_uri": f"tcp://{both.address_b}:49152"}, MOVED)
+        from_here.wait(uuid, 3)
+        to_there.wait(uuid, 3)
+        there.lookupByName(GUEST).destroy()
+        to_there.wait(uuid, 4)
+        assert from_here.states(uuid) == [
+            (RUNNING, SUSPENDED),
+            (SUSPENDED, SHUTOFF),
+            (SHUTOFF, None),
+        ]
+        assert to_there.states(uuid) == [
+            (None, SUSPENDED),
+            (SUSPENDED, SUSPENDED),  # stored
+            (SUSPENDED, RUNNING),
+            (RUNNING, SHUTOFF),
+        ]

@@ -213,9 +213,13 @@ def test_what_an_event_says(event: str, detail: int, expected: Note | None) -> N
 
 def test_where_a_start_says_nothing_of_the_state() -> None:
     started = libvirt.VIR_DOMAIN_EVENT_STARTED
-    woken = libvirt.VIR_DOMAIN_EVENT_STARTED_WAKEUP
-    assert note_of(Handle(), started, 0, starts_paused=True) is None
-    assert note_of(Handle(), started, woken, starts_paused=True) == entered(RUNNING)
+    for detail, expected in (
+        (libvirt.VIR_DOMAIN_EVENT_STARTED_BOOTED, None),
+        (libvirt.VIR_DOMAIN_EVENT_STARTED_RESTORED, None),
+        (libvirt.VIR_DOMAIN_EVENT_STARTED_MIGRATED, entered(PAUSED)),
+        (libvirt.VIR_DOMAIN_EVENT_STARTED_WAKEUP, entered(RUNNING)),
+    ):
+        assert note_of(Handle(), started, detail, starts_paused=True) == expected
 
 
 def test_a_state_on_the_way_is_waited_out() -> None:
