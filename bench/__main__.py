@@ -12,13 +12,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import aims, guests, manage, pools, report, scenario
+from bench import aims, events, guests, manage, pools, report, scenario
 from bench.cmpi import compare
 from bench.cmpi import report as cmpi_report
 from libvirtcim.cmpi import build
 from tests.hypervisor import PrivateLibvirtd, why_not
 
-SCENARIOS = ("libvirtd", "test", "pools", "manage", "cmpi")
+SCENARIOS = ("libvirtd", "test", "pools", "manage", "events", "cmpi")
 
 _DESCRIPTION = """\
 Measures libvirtcim against libvirt itself.
@@ -28,6 +28,7 @@ scenarios:
   test      guests of libvirt's test driver, which runs inside the process: what libvirtcim alone costs
   pools     what is read from resource pools with 100, 300 and 1000 guests: what grows, and how
   manage    guests defined and changed, against libvirt's own calls on real QEMU (needs root)
+  events    indications after libvirt's own events, one by one and 1000 guests at once (needs root)
   cmpi      the CMPI plugin against a provider in plain C, in the CMPI host of the tests
 
 columns of the first two:
@@ -99,7 +100,7 @@ class _Report:
 
     tables: list[str]
     verdicts: list[aims.Verdict]
-    result: scenario.Result | pools.Result | manage.Result | compare.Result
+    result: scenario.Result | pools.Result | manage.Result | events.Result | compare.Result
 
 
 def _measure(name: str, options: argparse.Namespace, progress: _Progress) -> _Report | str:
@@ -112,11 +113,14 @@ def _measure(name: str, options: argparse.Namespace, progress: _Progress) -> _Re
     if name == "pools":
         grown = pools.measure(options.repetitions, progress)
         return _Report([*pools.tables(grown)], pools.verdicts(grown), grown)
-    if name in ("libvirtd", "manage") and (reason := why_not()):
+    if name in ("libvirtd", "manage", "events") and (reason := why_not()):
         return reason
     if name == "manage":
         managed = manage.measure(options.repetitions, progress)
         return _Report([*manage.tables(managed)], manage.verdicts(managed), managed)
+    if name == "events":
+        told = events.measure(options.repetitions, progress)
+        return _Report([*events.tables(told)], events.verdicts(told), told)
     count = options.libvirtd_guests if name == "libvirtd" else options.test_guests
     with _hypervisor(name, count, progress) as uri:
         found = scenario.measure(name, uri, count, options.repetitions, progress)

@@ -19,6 +19,7 @@ import libconf
 
 from libvirtcim.cim.declare import INTEROP
 from libvirtcim.server.settings import ServerSettings
+from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
 from libvirtcim.virt.host import SNAPSHOT_DIRECTORY
 from libvirtcim.virt.migration_checks import CHECK_DIRECTORY
@@ -27,6 +28,9 @@ from libvirtcim.virt.vsi import DEFAULT_ANNOUNCEMENTS, DEFAULT_OPTIONS
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
 SIDE_FILES = Path("/etc/libvirt/cim")
+
+
+_EVENTS = EventSettings()
 
 
 class ConfigError(Exception):
@@ -87,6 +91,26 @@ class General:
         "",
         "File, in a directory of root's, to which clients may have an ssh key copied for migrations",
         legacy=True,
+    )
+    event_queue: int = _setting(
+        _EVENTS.most_waiting,
+        "Most events of one hypervisor that wait to be worked off; beyond, its guests are compared instead",
+    )
+    event_compare: float = _setting(
+        _EVENTS.compare,
+        "While indications of guests are subscribed to: time between comparisons of all guests, for changes "
+        "of which libvirt sends no event; 0: no such comparisons",
+        unit="s",
+    )
+    event_settle: float = _setting(
+        _EVENTS.settle,
+        "How long libvirt's event of a change may take to come once the guest shows the change",
+        unit="s",
+    )
+    event_patience: float = _setting(
+        _EVENTS.patience,
+        "How long a change that libvirtcim itself makes may take before its guest is looked at all the same",
+        unit="s",
     )
     lldptool_query_options: str = _setting(
         DEFAULT_OPTIONS,

@@ -12,6 +12,7 @@ from typing import Any
 from libvirtcim import __version__, composition
 from libvirtcim.config import Config, General
 from libvirtcim.virt import errors as virt
+from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import KNOWN
 from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs, WorkSettings
 from libvirtcim.virt.migration_checks import MigrationSettings
@@ -44,6 +45,12 @@ def _settings(general: General) -> HostSettings:
         side_file_dir=str(general.side_files),
         vsi=VsiSettings.read(general.lldptool_query_options, general.vsi_support_key_string),
         disable_kvm=general.disable_kvm,
+        events=EventSettings(
+            most_waiting=general.event_queue,
+            compare=general.event_compare,
+            settle=general.event_settle,
+            patience=general.event_patience,
+        ),
         migration=MigrationSettings(
             connect_timeout=general.migration_connect_timeout,
             shutdown_timeout=general.migration_shutdown_timeout,

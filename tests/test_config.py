@@ -11,6 +11,7 @@ import pytest
 from libvirtcim import inspect_host
 from libvirtcim.config import ConfigError, General, load, option_fields
 from libvirtcim.server.settings import ServerSettings
+from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import FAMILIES
 
 NOWHERE = Path("/nonexistent/libvirt-cim.conf")
@@ -137,3 +138,11 @@ def test_old_keys_reach_the_hosts(tmp_path: Path) -> None:
     assert settings.disable_kvm
     assert settings.vsi.options == ("-t", "-V", "evb")
     assert settings.vsi.announcements == ("mode: relay", "capabilities: VDP")
+
+
+def test_how_guests_are_watched(tmp_path: Path) -> None:
+    text = "event_queue = 7\nevent_compare = 0\nevent_settle = 0.5\nevent_patience = 3\n"
+    hosts = inspect_host.hosts(load(written(tmp_path, text), legacy=NOWHERE))
+    expected = EventSettings(most_waiting=7, compare=0, settle=0.5, patience=3)
+    assert hosts.host("KVM").settings.events == expected
+    assert hosts.host("KVM").watcher.counters.events == 0

@@ -64,7 +64,7 @@ class Broker:
     ) -> None:
         self.schema = schema
         self._names = names
-        self.indications = Indications(schema, sources)
+        self.indications = Indications(schema, sources, self._row_of)
         self._providers = {
             name.lower(): provider for provider in providers for name in provider.classes
         }
@@ -488,6 +488,11 @@ class Broker:
         if layout is None:
             layout = self._layouts[cls.name] = Layout(cls, provider.columns)
         return layout
+
+    def _row_of(self, namespace: str, classname: str, item: object) -> Instance:
+        """An item of a class's provider as every read shows it."""
+        cls = self.schema.get(namespace, classname)
+        return self._layout(cls, self._provider(cls)).row(item, namespace)
 
     def _find(self, namespace: str) -> associations.Find:
         """Looks classes up in a namespace, unless another is named."""

@@ -23,8 +23,15 @@ from libvirtcim.cim.schema import Schema
 
 _log = logging.getLogger(__name__)
 
-Publish: TypeAlias = "Callable[[str, Mapping[str, Value]], None]"
-"""(class name, property values): what a source calls; never raises, never waits."""
+
+class Publish(Protocol):
+    """What a source is given to tell with."""
+
+    def __call__(self, classname: str, values: Mapping[str, Value]) -> None:
+        """Hands an indication to everybody who wants it; never raises, never waits."""
+
+    def row(self, namespace: str, classname: str, item: object) -> Instance:
+        """What a read of a class in a namespace shows of an item of its provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,15 @@ class Subscription:
 class Indications:
     """Sources on one side, subscriptions on the other. Safe from any number of threads."""
 
-    def __init__(self, schema: Schema, sources: Iterable[IndicationSource] = ()) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        sources: Iterable[IndicationSource] = (),
+        row: Callable[[str, str, object], Instance] | None = None,
+    ) -> None:
+        """`row`: see `Publish.row`; None: for sources that don't ask."""
         self._schema = schema
+        self._publish = _Publish(self, row)
         self._sources = {name.lower(): source for source in sources for name in source.classes}
         self._lock = threading.Lock()
         self._subscriptions: tuple[Subscription, ...] = ()
@@ -129,8 +143,22 @@ class Indications:
             source.stop()
         for source in needed:
             if source not in self._running:
-                source.start(self.publish)
+                source.start(self._publish)
                 self._running.append(source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Publish:
+    hub: Indications
+    read: Callable[[str, str, object], Instance] | None
+
+    def __call__(self, classname: str, values: Mapping[str, Value]) -> None:
+        self.hub.publish(classname, values)
+
+    def row(self, namespace: str, classname: str, item: object) -> Instance:
+        if self.read is None:
+            raise NotSupported(f"{classname} is not read here")
+        return self.read(namespace, classname, item)
 
 
 def _common() -> dict[str, Value]:

@@ -202,6 +202,11 @@ class Connection:
         if raw is not None:
             self._tell(listener, raw)
 
+    def unlisten(self, listener: Listener) -> None:
+        """Call it no more, but for a call that is under way."""
+        with self._changed:
+            self._listeners = [known for known in self._listeners if known != listener]
+
     def status(self) -> ConnectionStatus:
         """How the connection stands; never opens it and never waits for a dead one."""
         with self._changed:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import libvirt
 
 from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.xmldoc import escape_text
 
 NOSTATE: int = libvirt.VIR_DOMAIN_NOSTATE
 RUNNING: int = libvirt.VIR_DOMAIN_RUNNING
@@ -39,7 +40,8 @@ class Guest:
 
     `state` is libvirt's number. `id` is -1 while it is off. `vcpus_online` and `memory_kib` are
     those of a running guest, None when it is off or libvirt can't tell. `shares` is the CPU weight
-    (`cpu_shares`), 0 where none is set, None when unreadable. `stale` marks a guest that libvirt
+    (`cpu_shares`), 0 where none is set, None when unreadable. `definition` is a digest of the stored
+    definition's text (Needs.CONFIG), None of a transient guest. `stale` marks a guest that libvirt
     did not answer for in time: state as far as known, definition as last seen.
     """
 
@@ -56,6 +58,7 @@ class Guest:
     shares: int | None = None
     live_view: Domain | None = None
     config_view: Domain | None = None
+    definition: bytes | None = None
     stale: bool = False
 
     @property
@@ -76,3 +79,8 @@ class Guest:
     def any_view(self) -> Domain | None:
         """Whichever definition was read, the live one first."""
         return self.live_view or self.config_view
+
+
+def bare_view(name: str, uuid: str) -> Domain:
+    """What stands for the definition of a guest of which nothing else is known."""
+    return Domain.view(f"<domain><name>{escape_text(name)}</name><uuid>{uuid}</uuid></domain>")

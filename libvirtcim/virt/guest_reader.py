@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Self
 
 import libvirt
 
@@ -21,8 +21,7 @@ from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Busy, VirtError
 from libvirtcim.virt.fanout import FanOut, Late
-from libvirtcim.virt.guest import NOSTATE, Guest, Needs
-from libvirtcim.virt.xmldoc import escape_text
+from libvirtcim.virt.guest import NOSTATE, Guest, Needs, bare_view
 
 _log = logging.getLogger(__name__)
 
@@ -219,15 +218,32 @@ class GuestReader:
 
     def one(self, domain: Any, needs: Needs) -> Guest:
         """The guest of libvirt's handle `domain`; raises libvirtError, VirtError."""
-        seed = _Seed(domain=domain, uuid=domain.UUIDString())
-        seed.needs_identity = True
-        seed.wants_autostart = Needs.AUTOSTART in needs
-        ((_seed, outcome),) = self._outcomes([seed], needs)
+        ((_seed, outcome),) = self._outcomes([_Seed.single(domain, needs)], needs)
         if isinstance(outcome, Exception):
             raise outcome
         if outcome.stale and outcome.any_view is None and needs & (Needs.LIVE | Needs.CONFIG):
             raise Busy(f"guest {domain.name()} does not answer")
         return outcome
+
+    def some(self, raw: Any, uuids: Iterable[str], needs: Needs) -> dict[str, Guest | Exception]:
+        """The guests of those UUIDs, each with what libvirt knows of it or why it can't be read.
+
+        Raises libvirtError where the connection is lost.
+        """
+        found: dict[str, Guest | Exception] = {}
+        seeds = []
+        for uuid in uuids:
+            try:
+                seeds.append(_Seed.single(raw.lookupByUUIDString(uuid), needs))
+            except libvirt.libvirtError as exc:
+                found[uuid] = exc
+                if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                    self._forget(uuid)
+        found |= {seed.uuid: outcome for seed, outcome in self._outcomes(seeds, needs)}
+        for outcome in found.values():
+            if isinstance(outcome, libvirt.libvirtError) and not raw.isAlive():
+                raise outcome
+        return found
 
     def _fetch(self, seed: _Seed, wants: _Wants) -> _Answers:
         """Ask for everything about one guest that is needed and not known yet; raises libvirtError."""
@@ -255,8 +271,11 @@ class GuestReader:
         """The guest as libvirt's answers show it; Invalid where its XML can't be read."""
         domain, shares = seed.domain, answers.shares
         active = domain.ID() != -1
-        live = None if answers.live is None else self._view(seed, "live", answers.live)
-        config = None if answers.config is None else self._view(seed, "config", answers.config)
+        live = config = definition = None
+        if answers.live is not None:
+            _digest, live = self._view(seed, "live", answers.live)
+        if answers.config is not None:
+            definition, config = self._view(seed, "config", answers.config)
         if not active:
             # Of a guest that is off, both documents are the same text.
             live = config
@@ -278,6 +297,7 @@ class GuestReader:
             shares=shares,
             live_view=live,
             config_view=config,
+            definition=definition,
         )
         if guest.any_view is not None:
             self._remember(guest)
@@ -285,17 +305,18 @@ class GuestReader:
 
     # -- cache ----------------------------------------------------------------------------------
 
-    def _view(self, seed: _Seed, document: str, text: str) -> Domain:
+    def _view(self, seed: _Seed, document: str, text: str) -> tuple[bytes, Domain]:
+        """Digest and frozen view of one of a guest's documents."""
         digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         with self._lock:
             known = self._known.setdefault(seed.uuid, _Known())
             cached = known.views.get(document)
         if cached is not None and cached[0] == digest:
-            return cached[1]
-        view = Domain.view(text)
+            return cached
+        made = digest, Domain.view(text)
         with self._lock:
-            known.views[document] = (digest, view)
-        return view
+            known.views[document] = made
+        return made
 
     def _remember(self, guest: Guest) -> None:
         with self._lock:
@@ -313,9 +334,7 @@ class GuestReader:
         if state is None:
             state = before.state if before else NOSTATE
         name = domain.name()
-        bare = Domain.view(
-            f"<domain><name>{escape_text(name)}</name><uuid>{seed.uuid}</uuid></domain>"
-        )
+        bare = bare_view(name, seed.uuid)
         config = views["config"][1] if "config" in views else None
         live = views["live"][1] if "live" in views else None
         active = domain.ID() != -1
@@ -337,9 +356,12 @@ class GuestReader:
         )
 
     def _forget_others(self, uuids: set[str]) -> None:
+        for uuid in self._known.keys() - uuids:
+            self._forget(uuid)
+
+    def _forget(self, uuid: str) -> None:
         with self._lock:
-            for uuid in self._known.keys() - uuids:
-                del self._known[uuid]
+            self._known.pop(uuid, None)
 
     def last_seen(self) -> list[Domain]:
         """Definitions of guests as they were last read, whenever that was; asks libvirt nothing."""
@@ -368,6 +390,16 @@ class _Seed:
     wants_autostart: bool = False
     stuck: bool = False
     done: bool = False
+
+    @classmethod
+    def single(cls, domain: Any, needs: Needs) -> Self:
+        """A guest that is not one of a list."""
+        return cls(
+            domain,
+            domain.UUIDString(),
+            needs_identity=True,
+            wants_autostart=Needs.AUTOSTART in needs,
+        )
 
     def takes_calls(self, wants: _Wants) -> bool:
         """Whether reading this guest takes calls of its own."""

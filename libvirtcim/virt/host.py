@@ -18,6 +18,7 @@ from libvirtcim.virt.capabilities import parse as parse_capabilities
 from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import ObjectNotFound, Unsupported
+from libvirtcim.virt.events import EventSettings, Watcher
 from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
@@ -70,7 +71,7 @@ class HostSettings:
     `unplug_timeout`: seconds in which a guest must release a device.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
     `vsi`: how switches are asked. `disable_kvm`: new guests are emulated although there is KVM.
-    `snapshot_dir`: where the hypervisor keeps memory snapshots.
+    `snapshot_dir`: where the hypervisor keeps memory snapshots. `events`: how guests are watched.
     """
 
     in_flight: int = 5
@@ -84,6 +85,7 @@ class HostSettings:
     migration: MigrationSettings = MigrationSettings()
     snapshot_dir: str = SNAPSHOT_DIRECTORY
     work: WorkSettings = WorkSettings()
+    events: EventSettings = EventSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Host:
             FanOut(self.settings.in_flight, f"libvirt-{family.prefix}"),
             self.settings.guest_deadline,
         )
+        self.watcher = Watcher(connection, self._guests, self.locks, self.settings.events)
         self._capabilities: tuple[int, Capabilities] | None = None
 
     # -- guests ---------------------------------------------------------------------------------
@@ -272,6 +275,7 @@ class Host:
 
     def close(self) -> None:
         """End the host's threads; the connection is not closed."""
+        self.watcher.close()
         self._guests.close()
 
 

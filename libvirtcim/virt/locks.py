@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from libvirtcim.virt.errors import Busy
@@ -20,6 +20,21 @@ class Locks:
         self._what = what
         self._guard = threading.Lock()
         self._locks: dict[str, tuple[threading.RLock, int]] = {}
+        self._observers: tuple[Callable[[str], None], ...] = ()
+
+    def observe(self, observer: Callable[[str], None]) -> None:
+        """Call `observer(key)` whenever the last holder of an object's lock has let go of it."""
+        with self._guard:
+            self._observers = (*self._observers, observer)
+
+    def unobserve(self, observer: Callable[[str], None]) -> None:
+        """Call it no more."""
+        with self._guard:
+            self._observers = tuple(o for o in self._observers if o != observer)
+
+    def held(self, key: str) -> bool:
+        """Whether somebody holds the object's lock or waits for it."""
+        return key in self._locks
 
     @contextmanager
     def hold(self, key: str, timeout: float) -> Iterator[None]:
@@ -37,8 +52,11 @@ class Locks:
         finally:
             with self._guard:
                 lock, users = self._locks.pop(key)
+                observers = () if users > 1 else self._observers
                 if users > 1:
                     self._locks[key] = (lock, users - 1)
+            for observer in observers:
+                observer(key)
 
     def __len__(self) -> int:
         return len(self._locks)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A family whose indications are subscribed to, and what its subscriber got."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from libvirtcim import composition
+from libvirtcim.cim.broker import Broker
+from libvirtcim.cim.indications import Indication
+from libvirtcim.cim.objects import Given, Instance, InstancePath, RequestContext
+from libvirtcim.virt.events import EventSettings
+from libvirtcim.virt.host import Host, Hosts, HostSettings
+from tests.hypervisor import wait_until
+from tests.virt.watching import ONLY_EVENTS, defined, test_guest
+
+NS = "root/virt"
+CONTEXT = RequestContext()
+SYSTEM, RESOURCE = "ComputerSystem", "ResourceAllocationSettingData"
+CHANGES = ("Created", "Modified", "Deleted")
+
+
+@dataclass
+class World:
+    """A family of one hypervisor, and what its subscriber got.
+
+    `marker`: the definition of a guest of that name.
+    """
+
+    prefix: str
+    broker: Broker
+    host: Host
+    marker: Callable[[str], str] = test_guest
+    got: list[Instance] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def receive(self, indication: Indication) -> None:
+        assert indication.namespace == NS
+        with self._lock:
+            self.got.append(indication.instance)
+
+    def subscribe(self, *subjects: str) -> None:
+        """To everything of these kinds."""
+        for subject in subjects:
+            for change in CHANGES:
+                name = f"{self.prefix}_{subject}{change}Indication"
+                self.broker.indications.subscribe(NS, name, self.receive)
+
+    def of(self, subject: str, change: str = "") -> list[Instance]:
+        """The indications whose classes are so named."""
+        with self._lock:
+            return [i for i in self.got if f"_{subject}{change}" in i.cls.name]
+
+    def settle(self, raw: Any) -> None:
+        """Returns when everything that has happened until now was told; the means are not kept."""
+        with defined(raw, self.marker("marker")) as marker:
+            identity = marker.UUIDString()
+        wait_until(lambda: self._ended(identity), "the end of the marker")
+        with self._lock:
+            self.got[:] = [i for i in self.got if not _is_of("marker", i["SourceInstance"])]
+
+    def _ended(self, uuid: str) -> bool:
+        deleted = self.of(SYSTEM, "Deleted")
+        return any(i["IndicationIdentifier"] == uuid for i in deleted)
+
+    def read(self, path: InstancePath) -> Instance:
+        """What GetInstance gives."""
+        return self.broker.get_instance(CONTEXT, path)
+
+    def path(self, name: str) -> InstancePath:
+        """Of a guest."""
+        cls = f"{self.prefix}_ComputerSystem"
+        return InstancePath(cls, (("CreationClassName", cls), ("Name", name)), NS)
+
+    def resources(self, name: str) -> dict[str, Instance]:
+        """What enumeration gives of a guest's resources, by InstanceID."""
+        cls = f"{self.prefix}_{RESOURCE}"
+        rows = self.broker.enumerate_instances(CONTEXT, NS, cls)
+        return {r["InstanceID"]: r for r in rows if r["InstanceID"].startswith(f"{name}/")}
+
+    def call(self, path: InstancePath, method: str, **arguments: Any) -> dict[str, Any]:
+        """Calls a method."""
+        given = {name: Given(value) for name, value in arguments.items()}
+        return self.broker.invoke_method(CONTEXT, path, method, given)[1]
+
+
+def _is_of(name: str, instance: Instance) -> bool:
+    return name in (instance["Name"], str(instance["InstanceID"]).partition("/")[0])
+
+
+@contextlib.contextmanager
+def served(prefix: str, uri: str, events: EventSettings = ONLY_EVENTS) -> Iterator[World]:
+    """The family, to be subscribed to, until the end."""
+    hosts = Hosts({prefix: uri}, settings=HostSettings(side_file_dir=None, events=events))
+    broker = composition.broker(hosts)
+    try:
+        yield World(prefix, broker, hosts.host(prefix))
+    finally:
+        broker.indications.close()
+        hosts.close()
