@@ -60,17 +60,21 @@ class Broker:
     ) -> None:
         self.schema = schema
         self.indications = Indications(schema, sources)
-        self._providers = {
-            name.lower(): provider for provider in providers for name in provider.classes
-        }
-        self._associations = {
-            association.decl.class_name(prefix).lower(): association
-            for association in table
-            for prefix in association.decl.prefixes
-        }
+        self._providers: dict[str, InstanceProvider[object]] = {}
+        self._associations: dict[str, Association] = {}
         self._layouts: dict[str, Layout] = {}
-        names = (*self._providers, *self._associations)
-        self._bases = {name.partition("_")[2] for name in names}
+        self._bases: set[str] = set()
+        self.add(providers, table)
+
+    def add(self, providers: Iterable[InstanceProvider[Any]], table: Iterable[Association]) -> None:
+        """Serves further classes. For front ends whose own need the broker; before the first request."""
+        for provider in providers:
+            self._providers.update((name.lower(), provider) for name in provider.classes)
+        for association in table:
+            names = map(association.decl.class_name, association.decl.prefixes)
+            self._associations.update((name.lower(), association) for name in names)
+        served = (*self._providers, *self._associations)
+        self._bases = {name.partition("_")[2] for name in served}
 
     # --- instances ---------------------------------------------------------------------------
 
