@@ -20,6 +20,8 @@ Endpoint = tuple[str, int]
 """Host name or address, and port (0: any free one)."""
 
 MIB = 1 << 20
+DEFAULT_FILE = "default"
+"""Value of `subscriptions`: where it is usual for the user."""
 
 
 def _setting(default: T, text: str, unit: str = "") -> T:
@@ -96,7 +98,7 @@ class ServerSettings:
     )
 
     subscriptions: str = _setting(
-        "default",
+        DEFAULT_FILE,
         "File that keeps indication subscriptions; default: subscriptions.sqlite in /var/lib/libvirtcim, "
         "for other users than root in $XDG_STATE_HOME/libvirtcim; empty: they end with the server",
     )
@@ -146,7 +148,7 @@ class ServerSettings:
     @property
     def subscriptions_file(self) -> Path | None:
         """Where subscriptions are kept; None: nowhere."""
-        if self.subscriptions != "default":
+        if self.subscriptions != DEFAULT_FILE:
             return Path(self.subscriptions) if self.subscriptions else None
         if os.geteuid() == 0:
             return Path("/var/lib/libvirtcim/subscriptions.sqlite")

@@ -160,6 +160,7 @@ class RawListener:
     `answer`: (request body) → (status, body), None: nothing is ever answered.
     """
 
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     answer: Callable[[str], tuple[int, str] | None] = lambda body: (200, ANSWER.format(1, ""))
     requests: list[tuple[dict[str, str], str]] = field(default_factory=list)
@@ -168,14 +169,22 @@ class RawListener:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/listener"
+        return f"http://{self.host}:{self.port}/listener"
 
     @property
     def numbers(self) -> list[int]:
         """The numbers of the ticks that came."""
-        return [
-            int(re.findall(r'"Number" TYPE="uint32"><VALUE>(\d+)', b)[0]) for _, b in self.requests
-        ]
+        return self._values("Number")
+
+    @property
+    def sequence(self) -> list[int]:
+        """Their sequence numbers."""
+        return self._values("SequenceNumber")
+
+    def _values(self, name: str) -> list[int]:
+        pattern = re.compile(f'NAME="{name}" TYPE="[^"]*"><VALUE>(\\d+)')
+        found = (pattern.search(body) for _headers, body in self.requests)
+        return [int(match[1]) for match in found if match is not None]
 
     def wait(self, count: int) -> None:
         """Waits until so many requests have come."""
@@ -191,6 +200,9 @@ class RawListener:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = (
+                -1
+            )  # an answer in one piece: else the client's system waits to acknowledge it
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -217,7 +229,7 @@ class RawListener:
             def handle_error(self, *_args: object) -> None:
                 """A client that goes away is no news."""
 
-        server = Server(("127.0.0.1", self.port), Handler)
+        server = Server((self.host, self.port), Handler)
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

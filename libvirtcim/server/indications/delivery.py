@@ -44,8 +44,13 @@ class Delivery:
         self._loop = asyncio.get_running_loop()
         self._resolving = WorkerPool(_RESOLVER_THREADS, "cim-resolver")
         self._session = aiohttp.ClientSession(
+            # A connection for each indication: one that was kept may be closed by the listener in the
+            # moment in which it is used again.
             connector=aiohttp.TCPConnector(
-                limit=0, resolver=Resolver(self._reach, self._resolving), ssl=self._tls
+                limit=0,
+                force_close=True,
+                resolver=Resolver(self._reach, self._resolving),
+                ssl=self._tls,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -95,15 +100,12 @@ class Delivery:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("%s gets nothing any more", sender, exc_info=error)
 
-    async def _post(self, url: URL, body: bytes, last: bool) -> None:
+    async def _post(self, url: URL, body: bytes) -> None:
         """Sends one export message; what `sender.Post` says."""
         try:
             destinations.check(url, self._reach)
             async with self._session.post(url, data=body, allow_redirects=False) as response:
                 answer = await _read(response.content)
-                if last:
-                    # no listener is kept busy by a connection that may be idle for hours
-                    response.close()
         except (aiohttp.ClientError, OSError, ValueError, DestinationRefused) as error:
             raise Unreachable(_reason(error)) from None
         if response.status >= 500:

@@ -13,7 +13,6 @@ from libvirtcim.server.writer import Writer
 
 HEADERS = {
     "Content-Type": 'application/xml; charset="utf-8"',
-    "Accept": "text/xml, application/xml",
     "CIMExport": "MethodRequest",
     "CIMExportMethod": "ExportIndication",
     "User-Agent": f"libvirtcim/{__version__}",
@@ -53,7 +52,7 @@ def message(writer: Writer, indication: Instance, filter_name: str, sequence: Se
         indication.cls,
         None,
         {**indication.values, **own},
-        None if selected is None else selected | own.keys(),
+        None if selected is None else selected.union(own),
     )
     return f"{_HEAD.format(sequence.number)}{writer.instance(sent)}{_TAIL}".encode()
 

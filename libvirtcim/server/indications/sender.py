@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 _NUMBERS = 2**63
 """Sequence numbers are below this; then they begin again at 0 (DSP1054 8.2)."""
 
-Post: TypeAlias = "Callable[[URL, bytes, bool], Awaitable[None]]"
-"""(destination, body, whether nothing follows) → when it was taken; raises Unreachable, export.NotTaken."""
+Post: TypeAlias = "Callable[[URL, bytes], Awaitable[None]]"
+"""(destination, body) → returns when it was taken; raises Unreachable, export.NotTaken."""
 
 
 class Unreachable(Exception):
@@ -205,7 +205,7 @@ class Sender:
             attempts += 1
             try:
                 async with asyncio.timeout(self._how.timeout):
-                    await post(self.url, body, not self._waiting)
+                    await post(self.url, body)
             except export.NotTaken as error:
                 refusals += 1
                 self._failed(str(error))
