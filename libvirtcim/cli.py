@@ -286,7 +286,7 @@ def _print_subscriptions(subscriptions: dict[str, Any]) -> None:
     if subscriptions["destinations"]:
         print(f"\nindications, from server {subscriptions['server']}:")
     for row in subscriptions["destinations"]:
-        print(f"{'-- ' if row['failing'] else 'ok '} {row['name']} {row['url']}")
+        print(f"{'-- ' if row['failing'] else 'ok '} {row['name']!r} {row['url']}")
         print("       " + ", ".join(f"{row[name]} {name}" for name in DELIVERY_COUNTERS))
         if row["last_error"]:
             print(f"       {row['last_error_time']}: {row['last_error']}")

@@ -161,9 +161,9 @@ def test_doctor_tells_who_takes_indications(
                "last_error_time": "2026-01-01T00:00:00+00:00"}  # fmt: skip
     StatusFile(file).write([taking, failing])
     out = run(capsys, *told)[1]
-    assert f"indications, from server {os.getpid()}:\nok  ops http://ops:1\n" in out
+    assert f"indications, from server {os.getpid()}:\nok  'ops' http://ops:1\n" in out
     assert "7 queued, 7 delivered" in out
-    assert "--  dead" in out and "2026-01-01T00:00:00+00:00: no answer within 10 s" in out
+    assert "--  'dead'" in out and "2026-01-01T00:00:00+00:00: no answer within 10 s" in out
     path = tmp_path / "subscriptions.status"
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                            capture_output=True, text=True, check=True)  # fmt: skip

@@ -225,6 +225,7 @@ def test_a_listener_that_never_answers_harms_nobody() -> None:
         (400, "", "HTTP status 400"),
         (302, "", "HTTP status 302"),
         (200, ANSWER.format(1, '<ERROR CODE="4" DESCRIPTION="not so"/>'), "CIM error 4: not so"),
+        (200, ANSWER.format(1, f'<ERROR CODE="1" DESCRIPTION="a&#10;b{"c" * 999}"/>'), "a bcccc"),
         (200, "no xml", "the answer is no XML"),
         (200, "<!DOCTYPE x><x/>", "the answer is no XML"),
         (200, "<CIM/>", "no EXPMETHODRESPONSE"),
@@ -241,7 +242,7 @@ def test_what_a_listener_refuses_does_not_hold_up_the_rest(
         subscribe(cim, listener.url)
         served.source.tick(3)
         wait(served, delivered=2, refused=1, retried=1, queued=0, failing=False)
-        assert reason in counts(served)["last_error"]
+        assert reason in counts(served)["last_error"] and len(counts(served)["last_error"]) <= 300
     assert listener.numbers == [1, 2, 2, 3]
 
 
@@ -387,6 +388,20 @@ def test_a_stopping_server_does_not_wait_for_ever(
         served.server.stop()
         assert time.monotonic() - started < 10
     assert "3 indications are not delivered any more" in log.text
+
+
+def test_a_source_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    gate = threading.Event()
+    with running(shutdown_timeout=0.2) as served, served.client() as cim:
+        subscribe(cim, "http://127.0.0.1:9/")
+        monkeypatch.setattr(served.source, "stop", lambda: gate.wait(DEADLINE))
+        started = time.monotonic()
+        served.server.stop()
+        assert time.monotonic() - started < 10
+        gate.set()
+    assert "sources of indications have not ended within 0.2 s (shutdown_timeout)" in log.text
 
 
 def test_deleting_while_delivering() -> None:

@@ -187,6 +187,14 @@ def _directory(file: Path) -> None:
         (_change("UPDATE element SET properties = '[]'"), "it is damaged"),
         (_change("UPDATE element SET properties = '{\"Name\": 1}'"), "it is damaged"),
         (_change("UPDATE subscription SET filter = '[]'"), "it is damaged"),
+        (_change("UPDATE subscription SET properties = '{}'"), "it is damaged"),
+        (
+            _change(
+                "UPDATE subscription SET properties ="
+                " replace(properties, 'SubscriptionState\": 2', 'SubscriptionState\": null')"
+            ),
+            "it is damaged",
+        ),
         (_change("DROP TABLE element"), "no such table"),
         (_change("PRAGMA user_version = 77"), "format 77 is of another version"),
         (_directory, "Is a directory"),
@@ -260,7 +268,9 @@ def test_what_nobody_sends_any_more_is_kept(file: Path, log: pytest.LogCaptureFi
     served.subscriptions._registry._indications._sources.clear()
     with served.server, served.client() as cim:
         assert cim.GetInstance(made)["SubscriptionState"] == 3
-        assert "subscription one → one does not work: No indications of class" in log.text
+        assert (
+            "filter 'one' for destination 'one' does not work: No indications of class" in log.text
+        )
         cim.DeleteInstance(made)
         assert len(everything(cim)) == 2
 

@@ -311,8 +311,8 @@ class Registry:
             return [sender.status() for sender in self._senders.values()]
 
     def _shown(self, subscription: Subscription) -> str:
-        names = (self._elements[key].name for key in subscription.ends if key in self._elements)
-        return f"subscription {' → '.join(names)}"
+        chosen, destination = (self._elements[key].name for key in subscription.ends)
+        return f"subscription of filter {chosen!r} for destination {destination!r}"
 
     def _check_limit(self, number: int) -> None:
         if number >= self._limit:

@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 _NUMBERS = 2**63
 """Sequence numbers are below this; then they begin again at 0 (DSP1054 8.2)."""
 
+MAX_REASON_TEXT = 300
+"""Characters of an error that are logged and shown."""
+
 Post: TypeAlias = "Callable[[URL, bytes], Awaitable[None]]"
 """(destination, body) → returns when it was taken; raises Unreachable, export.NotTaken."""
 
@@ -232,6 +235,8 @@ class Sender:
         return True
 
     def _failed(self, reason: str) -> None:
+        # it may be the listener's own text
+        reason = "".join(c if c.isprintable() else " " for c in reason[:MAX_REASON_TEXT])
         self.last_error, self.last_error_time = reason, datetime.now(UTC)
         self._pause = min(self._pause * 2 or self._how.retry_first, self._how.retry_longest)
         if self.failing_since is None:

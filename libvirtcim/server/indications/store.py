@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from libvirtcim.cim.values import moment
 from libvirtcim.server.indications.model import KEYS, Element, ElementKey, Subscription
 
 FORMAT = 1
@@ -61,7 +62,7 @@ class Store:
                 )
             ]
             subscriptions = [
-                Subscription(_key(filter_), _key(handler), _read(text))
+                _subscription(filter_, handler, text)
                 for filter_, handler, text in db.execute(
                     "SELECT * FROM subscription ORDER BY rowid"
                 )
@@ -163,6 +164,14 @@ def _element(classname: str, text: str) -> Element:
     if any(not isinstance(element.values[key], str) for key in KEYS):
         raise ValueError("damaged")
     return element
+
+
+def _subscription(filter_: str, handler: str, text: str) -> Subscription:
+    made = Subscription(_key(filter_), _key(handler), _read(text))
+    moment(made.values["SubscriptionStartTime"])
+    if not isinstance(made.values["SubscriptionState"], int):
+        raise ValueError("damaged")
+    return made
 
 
 def _key(text: str) -> ElementKey:

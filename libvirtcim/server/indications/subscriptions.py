@@ -90,10 +90,9 @@ class Subscriptions:
             delivery = await stack.enter_async_context(
                 Delivery(Writer(self._settings.shown_host), self._persistence, self._reach, tls)
             )
-            stack.push_async_callback(self._apart, self._registry.stop)
             await self._apart(functools.partial(self._registry.start, delivery))
             self._tidying = asyncio.create_task(self._tidy())
-            stack.push_async_callback(self._stop_tidying)
+            stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
 
     async def __aexit__(
@@ -108,6 +107,20 @@ class Subscriptions:
         """Does what may wait in a thread of its own."""
         await asyncio.wrap_future(self._worker.submit(work))
 
+    async def _stop(self) -> None:
+        """Lets nothing new come; sources that hang don't keep the server from ending."""
+        self._tidying.cancel()
+        await asyncio.gather(self._tidying, return_exceptions=True)
+        limit = self._settings.shutdown_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._apart(self._write_status)
+                await self._apart(self._registry.stop)
+        except TimeoutError:
+            _log.warning(
+                "sources of indications have not ended within %g s (shutdown_timeout)", limit
+            )
+
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(_TIDY_INTERVAL)
@@ -119,9 +132,3 @@ class Subscriptions:
 
     def _write_status(self) -> None:
         self._status.write(self.status())
-
-    async def _stop_tidying(self) -> None:
-        self._tidying.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._tidying
-        await self._apart(self._write_status)
