@@ -26,6 +26,7 @@ from tests.cimom.ports import free_port
 from tests.ticking.tick_indication import TICK
 
 TICKS = "KVM_TickIndication"
+MODIFIED = "KVM_ComputerSystemModifiedIndication"
 UNSENT = replace(TICK, base="UnsentIndication", superclass="CIM_InstDeletion")
 SCHEMA = composition.schema([*composition.declarations(), TICK, UNSENT])
 FROM_TICKS = f"SELECT * FROM {TICKS}"
@@ -41,9 +42,9 @@ DEADLINE = 30.0
 
 
 class Source:
-    """Publishes ticks when told."""
+    """Publishes when told: ticks, which are modified guests with a number, or just modified guests."""
 
-    classes = (TICKS,)
+    classes = (TICKS, MODIFIED)
 
     def __init__(self) -> None:
         self.publish: Publish | None = None
@@ -55,16 +56,16 @@ class Source:
     def stop(self) -> None:
         self.publish = None
 
-    def tick(self, count: int = 1, **values: Any) -> None:
+    def tick(self, count: int = 1, classname: str = TICKS, **values: Any) -> None:
         """The next so many ticks; `values` are those of the guest after the tick."""
         for _ in range(count):
             self.number += 1
             if self.publish is not None:
                 before = {"Name": "tick é", "EnabledState": 2, "OperationalStatus": [2]}
                 self.publish(
-                    TICKS,
+                    classname,
                     {
-                        "Number": self.number,
+                        **({"Number": self.number} if classname == TICKS else {}),
                         "PreviousInstance": Embedded("KVM_ComputerSystem", before),
                         "SourceInstance": Embedded(
                             "KVM_ComputerSystem", {**before, "EnabledState": 3, **values}
