@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -19,11 +20,14 @@ import pytest
 import pywbem
 
 from libvirtcim.cim.declare import INTEROP
+from libvirtcim.demo import sample_uri
 from libvirtcim.server.indications.status import StatusFile
 from libvirtcim.server.indications.store import Store, StoreError
 from libvirtcim.server.settings import ServerSettings
+from tests.cimom.ports import free_port
 from tests.server.subscribing import FROM_TICKS, RawListener, make, running, subscribe
 from tests.server.wire import until
+from tests.ticking import PATH_CODE
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9/"
@@ -95,6 +99,7 @@ def test_the_same_server_started_again(file: Path, in_memory: bool) -> None:
 
 SCRIPT = """
 import sys
+from tests.cimom.ports import free_port
 from tests.server.subscribing import make
 served = make(subscriptions=sys.argv[1])
 served.server.start()
@@ -133,6 +138,57 @@ def test_a_killed_server_has_lost_nothing(file: Path) -> None:
                 listener.wait(sum(range(count + 1)))
                 server.send_signal(signal.SIGKILL)
                 assert server.wait(30) == -signal.SIGKILL
+
+
+COMMAND = "import sys; from libvirtcim import cli; sys.exit(cli.main(sys.argv[1:]))"
+
+
+@contextlib.contextmanager
+def serving(port: int, settings: tuple[str, ...]) -> Iterator[int]:
+    """`libvirtcim serve` with ticks, until SIGTERM: its process."""
+    server = subprocess.Popen(
+        [sys.executable, "-c", f"{PATH_CODE}\n{COMMAND}", "serve", *settings],
+        cwd=ROOT, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: _listens(port), "the server")
+        yield server.pid
+        server.send_signal(signal.SIGTERM)
+        errors = server.communicate(timeout=30)[1]
+    finally:
+        server.kill()
+        server.communicate()
+    assert server.returncode == 0 and "Traceback" not in errors, errors
+
+
+def test_the_command(tmp_path: Path, file: Path) -> None:
+    """`serve` has them again after SIGTERM, and `doctor` knows how deliveries stand."""
+    config, port, listener = tmp_path / "libvirtcim.toml", free_port(), RawListener()
+    config.write_text(f'[server]\nlisten = ["127.0.0.1:{port}"]\nsubscriptions = "{file}"\n')
+    settings = ("--config", str(config), "--connection", f"KVM={sample_uri()}")
+    url = f"http://127.0.0.1:{port}"
+    with listener.listening():
+        with (
+            serving(port, settings),
+            pywbem.WBEMConnection(url, default_namespace=INTEROP) as cim,
+        ):
+            subscribe(cim, listener.url)
+            listener.wait(20)
+        before = len(listener.requests)
+        with serving(port, settings) as pid:
+            listener.wait(before + 20)
+            until(lambda: (StatusFile(file).read() or {}).get("pid") == pid, "status")
+            told = subprocess.run(
+                [sys.executable, "-c", COMMAND, "doctor", *settings],
+                cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+            )  # fmt: skip
+            assert f"indications, from server {pid}:\nok  'one'" in told.stdout
+    assert listener.sequence[0] == 0 and listener.sequence.count(0) == 2
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_killed_while_changing(file: Path) -> None:

@@ -120,12 +120,13 @@ def _reason(error: Exception) -> str:
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
-    """All of an answer; raises ValueError where that is too much."""
+    """All of an answer; raises export.NotTaken where that is too much."""
     answer = bytearray()
     async for chunk in content.iter_any():
         answer += chunk
         if len(answer) > export.MAX_ANSWER_BYTES:
-            raise ValueError(f"the answer is larger than {export.MAX_ANSWER_BYTES} bytes")
+            limit = export.MAX_ANSWER_BYTES
+            raise export.NotTaken(f"the answer is larger than {limit} bytes")
     return bytes(answer)
 
 
