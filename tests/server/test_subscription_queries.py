@@ -84,6 +84,7 @@ TICK = Instance(
         ("SourceInstance.Nothing = 1", False),
         ("SourceInstance.Name.Nothing = 1", False),
         ("SourceInstance.OperationalStatus > 1", False),
+        ("SourceInstance.OperationalStatus >= SourceInstance.OperationalStatus", False),
         ("SourceInstance.Dedicated IS NULL AND TRUE = TRUE AND FALSE <> TRUE", True),
     ],
 )  # fmt: skip

@@ -328,6 +328,9 @@ def test_what_is_in_use_stays(cim: pywbem.WBEMConnection) -> None:
         with pytest.raises(pywbem.CIMError, match="has subscriptions") as raised:
             cim.DeleteInstance(end)
         assert raised.value.status_code == FAILED
+    half = pywbem.CIMInstanceName(SUBSCRIPTION, {"Filter": made["Filter"]}, namespace=INTEROP)
+    with pytest.raises(pywbem.CIMError, match="named by Filter and Handler"):
+        cim.DeleteInstance(half)
     for path in (made, made["Filter"], made["Handler"]):
         cim.DeleteInstance(path)
         for operation in (cim.DeleteInstance, cim.GetInstance):
@@ -456,6 +459,8 @@ def test_what_can_not_be_modified(cim: pywbem.WBEMConnection) -> None:
         with pytest.raises(pywbem.CIMError, match=f"{name} can't be modified") as raised:
             modify(cim, path, **{name: value})
         assert raised.value.status_code == NOT_SUPPORTED
+    nothing = pywbem.CIMProperty("Query", None, "string")
+    cim.ModifyInstance(pywbem.CIMInstance(FILTER, {"Query": nothing}, path=made["Filter"]))
     with pytest.raises(pywbem.CIMError, match="SubscriptionState can only be 2 or 4"):
         modify(cim, made, SubscriptionState=pywbem.Uint16(0))
     assert [cim.GetInstance(i.path) for i in before] == before
@@ -490,3 +495,26 @@ def test_what_happens_when_nothing_can_be_delivered(
     until(lambda: shown() == states, f"{states}")
     assert (served.source.publish is None) is (states != [3])
     assert len(cim.EnumerateInstances(DESTINATION)) == 1
+
+
+def test_a_subscription_that_is_enabled_again_gets_its_chance(
+    served: Subscribed, cim: pywbem.WBEMConnection
+) -> None:
+    listener = RawListener()
+    policy = {
+        "OnFatalErrorPolicy": pywbem.Uint16(3),
+        "FailureTriggerTimeInterval": pywbem.Uint64(0),
+    }
+    made = subscribe(cim, listener.url, **policy)
+    served.source.tick()
+    until(lambda: cim.GetInstance(made)["SubscriptionState"] == 4, "giving up")
+    with listener.listening():
+        listener.wait(1)
+        until(lambda: not served.status()[0]["failing"], "success")
+    served.source.tick()
+    modify(cim, made, SubscriptionState=pywbem.Uint16(2))
+    with listener.listening():
+        served.source.tick()
+        listener.wait(2)
+        assert listener.numbers == [1, 3]
+    assert cim.GetInstance(made)["SubscriptionState"] == 2

@@ -20,6 +20,7 @@ import pytest
 import pywbem
 
 from libvirtcim.cim.declare import VIRT
+from libvirtcim.server.indications import export
 from tests.cimom.listener import Listener
 from tests.cimom.ports import free_port
 from tests.server.subscribing import (
@@ -344,6 +345,21 @@ def test_an_indication_that_can_not_be_written(log: pytest.LogCaptureFixture) ->
         served.source.tick()
         wait(served, delivered=1, refused=1, queued=0)
     assert f"an indication of {TICKS} can't be written" in log.text
+
+
+def test_a_sender_that_fails_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    def check_answer(status: int, body: bytes) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(export, "check_answer", check_answer)
+    listener = RawListener()
+    with running() as served, served.client() as cim, listener.listening():
+        subscribe(cim, listener.url)
+        served.source.tick(2)
+        until(lambda: counts(served)["lost"] == 2, "its end")
+    assert "gets nothing any more" in log.text and "RuntimeError: a mistake" in log.text
 
 
 # --- HTTPS -----------------------------------------------------------------------------------

@@ -242,7 +242,12 @@ def _directory(file: Path) -> None:
         (_change("UPDATE element SET properties = '{'"), "it is damaged"),
         (_change("UPDATE element SET properties = '[]'"), "it is damaged"),
         (_change("UPDATE element SET properties = '{\"Name\": 1}'"), "it is damaged"),
+        (
+            _change("UPDATE element SET properties = replace(properties, '\"one\"', '1')"),
+            "it is damaged",
+        ),
         (_change("UPDATE subscription SET filter = '[]'"), "it is damaged"),
+        (_change("DELETE FROM element WHERE class = 'CIM_IndicationFilter'"), "it is damaged"),
         (_change("UPDATE subscription SET properties = '{}'"), "it is damaged"),
         (
             _change(
@@ -251,7 +256,7 @@ def _directory(file: Path) -> None:
             ),
             "it is damaged",
         ),
-        (_change("DROP TABLE element"), "no such table"),
+        (_change("DROP TABLE subscription"), "no such table"),
         (_change("PRAGMA user_version = 77"), "format 77 is of another version"),
         (_directory, "Is a directory"),
     ],
@@ -296,6 +301,8 @@ def test_what_can_not_be_stored_has_not_happened(tmp_path: Path) -> None:
         assert everything(cim) == []
         file.parent.unlink()
         made = subscribe(cim, NOWHERE)
+        spare = subscribe(cim, NOWHERE, name="spare")
+        cim.DeleteInstance(spare)
         before = everything(cim)
         store = served.subscriptions._registry._store
         store.close()
@@ -310,11 +317,38 @@ def test_what_can_not_be_stored_has_not_happened(tmp_path: Path) -> None:
                 )
             ),
             lambda: subscribe(cim, NOWHERE, name="two"),
+            lambda: cim.CreateInstance(
+                pywbem.CIMInstance(
+                    made.classname, {"Filter": spare["Filter"], "Handler": spare["Handler"]}
+                )
+            ),
         ):
             with pytest.raises(pywbem.CIMError, match=r"subscriptions\.sqlite"):
                 change()
         assert everything(cim) == before
         assert served.source.publish is not None
+
+
+def test_an_end_that_can_not_be_stored(file: Path, log: pytest.LogCaptureFixture) -> None:
+    with running(subscriptions=str(file)) as served, served.client() as cim:
+        made = subscribe(cim, NOWHERE, SubscriptionDuration=pywbem.Uint64(1))
+        served.subscriptions._registry._store.close()
+        file.unlink()
+        file.mkdir()
+        until(lambda: log.text.count("Is a directory") > 2, "attempts")
+        assert cim.GetInstance(made)["SubscriptionTimeRemaining"] == 0
+        file.rmdir()
+
+
+def test_trouble_in_looking_after_them_passes(
+    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
+) -> None:
+    with running() as served, served.client() as cim:
+        subscribe(cim, NOWHERE, SubscriptionDuration=pywbem.Uint64(1))
+        with monkeypatch.context() as patched:
+            patched.setattr(served.subscriptions._registry, "tidy", lambda: 1 // 0)
+            until(lambda: "can't be looked after" in log.text, "trouble")
+        until(lambda: cim.EnumerateInstances("CIM_IndicationSubscription") == [], "its end")
 
 
 def test_what_nobody_sends_any_more_is_kept(file: Path, log: pytest.LogCaptureFixture) -> None:

@@ -28,7 +28,6 @@ from libvirtcim.server.indications.model import (
     FILTER,
     SUBSCRIPTION,
     Element,
-    ElementKey,
     Subscription,
     key_of_path,
 )
@@ -214,9 +213,9 @@ def associations(registry: Registry) -> tuple[Association, ...]:
         _association(
             SUBSCRIPTION,
             Handler(FILTER_BASES, "Filter", DESTINATION_BASES, "Handler",
-                    _subscribed(registry, other_end=1), enumerated=True),
+                    _subscribed(registry), enumerated=True),
             Handler(DESTINATION_BASES, "Handler", FILTER_BASES, "Filter",
-                    _subscribed(registry, other_end=0)),
+                    _subscribed(registry)),
         ),
         _association(
             "CIM_ServiceAffectsElement",
@@ -244,13 +243,11 @@ def _association(classname: str, *handlers: Handler) -> Association:
 Resolve = Callable[[ProviderRequest, str, Any, frozenset[str]], Iterable[Target]]
 
 
-def _subscribed(registry: Registry, *, other_end: int) -> Resolve:
+def _subscribed(registry: Registry) -> Resolve:
     def resolve(
         _request: ProviderRequest, _base_name: str, item: Element, _wanted: frozenset[str]
     ) -> Iterable[Target]:
-        for subscription in registry.of_element(item.key):
-            other: ElementKey = subscription.ends[other_end]
-            target = registry.element(other)
+        for subscription, target in registry.of_element(item.key):
             extra = {
                 **subscription.values,
                 "SubscriptionState": registry.state(subscription),

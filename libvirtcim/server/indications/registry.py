@@ -53,6 +53,8 @@ class _Work:
     query: query.Query
     filter_name: str
     sender: Sender
+    began: float
+    """`time.monotonic()`."""
     held: tuple[Held, ...] = ()
 
     def receive(self, indication: Indication) -> None:
@@ -153,10 +155,15 @@ class Registry:
 
     # --- subscriptions -----------------------------------------------------------------------
 
-    def of_element(self, key: ElementKey) -> list[Subscription]:
-        """All subscriptions of a filter or destination."""
+    def of_element(self, key: ElementKey) -> list[tuple[Subscription, Element]]:
+        """All subscriptions of a filter or destination, with what is at the other end."""
         with self._lock:
-            return [s for ends, s in self._subscriptions.items() if key in ends]
+            return [
+                (subscription, self._elements[other])
+                for ends, subscription in self._subscriptions.items()
+                for other, near in (ends, ends[::-1])
+                if near == key
+            ]
 
     def subscription(self, ends: Ends) -> Subscription:
         """The subscription between two elements; raises NotFound."""
@@ -223,7 +230,8 @@ class Registry:
             return
         chosen = self.element(subscription.filter)
         parsed = query.parse(chosen.values["Query"], chosen.values["QueryLanguage"])
-        work = _Work(parsed, chosen.name, self._sender(subscription.handler, self._delivery))
+        sender = self._sender(subscription.handler, self._delivery)
+        work = _Work(parsed, chosen.name, sender, time.monotonic())
         work.held = self._hold(rules.source_namespaces(chosen), work)
         self._work[subscription.ends] = work
 
@@ -286,12 +294,15 @@ class Registry:
         return self.remaining(subscription) == 0
 
     def _has_failed(self, subscription: Subscription) -> bool:
+        """Whether deliveries have failed, since the subscription works, for as long as it puts up with."""
         work = self._work.get(subscription.ends)
         if work is None or subscription.values.get("OnFatalErrorPolicy") in (None, IGNORE):
             return False
-        since = work.sender.failing_since
+        first, last = work.sender.failing_since, work.sender.failed
+        if first is None or last is None or last < work.began:
+            return False
         patience = subscription.values.get("FailureTriggerTimeInterval", self._retention)
-        return since is not None and time.monotonic() - since >= patience
+        return bool(last - max(first, work.began) >= patience)
 
     def _give_up(self, subscription: Subscription) -> None:
         """Carries out OnFatalErrorPolicy."""

@@ -99,6 +99,8 @@ class Sender:
         self.last_error_time: datetime | None = None
         self.failing_since: float | None = None
         """`time.monotonic()` of the first failure since something was delivered."""
+        self.failed: float | None = None
+        """`time.monotonic()` of the last failure."""
         self._how = persistence
         self._writer = writer
         self._context = f"libvirtcim:{uuid.uuid4()}"
@@ -196,7 +198,7 @@ class Sender:
             body = export.message(
                 self._writer, item.indication, item.filter_name, item.sequence
             )  # fmt: skip
-        except TypeError:
+        except Exception:
             _log.exception("an indication of %s can't be written", item.indication.cls.name)
             self.counters.refused += 1
             self._sending = 0
@@ -239,8 +241,9 @@ class Sender:
         reason = "".join(c if c.isprintable() else " " for c in reason[:MAX_REASON_TEXT])
         self.last_error, self.last_error_time = reason, datetime.now(UTC)
         self._pause = min(self._pause * 2 or self._how.retry_first, self._how.retry_longest)
+        self.failed = time.monotonic()
         if self.failing_since is None:
-            self.failing_since = time.monotonic()
+            self.failing_since = self.failed
             _log.warning("%s does not take indications, trying again: %s", self, reason)
 
     def _delivered(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from libvirtcim.cim.values import moment
-from libvirtcim.server.indications.model import KEYS, Element, ElementKey, Subscription
+from libvirtcim.server.indications.model import Element, ElementKey, Subscription
 
 FORMAT = 1
 """`user_version` of the file."""
@@ -55,11 +55,11 @@ class Store:
         if self._connection is None and (self.path is None or not self.path.exists()):
             return [], []
         with self._opened() as db:
+            if db.execute("PRAGMA foreign_key_check").fetchone() is not None:
+                raise ValueError("a subscription of nothing")
             elements = [
-                _element(classname, text)
-                for classname, text in db.execute(
-                    "SELECT class, properties FROM element ORDER BY rowid"
-                )
+                _element(key, classname, text)
+                for key, classname, text in db.execute("SELECT * FROM element ORDER BY rowid")
             ]
             subscriptions = [
                 _subscription(filter_, handler, text)
@@ -155,14 +155,14 @@ def _text(content: Any) -> str:
 def _read(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise ValueError("damaged")
+        raise ValueError("no properties")
     return found
 
 
-def _element(classname: str, text: str) -> Element:
+def _element(key: str, classname: str, text: str) -> Element:
     element = Element(classname, _read(text))
-    if any(not isinstance(element.values[key], str) for key in KEYS):
-        raise ValueError("damaged")
+    if element.key != _key(key):
+        raise ValueError("a key that is another's")
     return element
 
 
@@ -170,7 +170,7 @@ def _subscription(filter_: str, handler: str, text: str) -> Subscription:
     made = Subscription(_key(filter_), _key(handler), _read(text))
     moment(made.values["SubscriptionStartTime"])
     if not isinstance(made.values["SubscriptionState"], int):
-        raise ValueError("damaged")
+        raise ValueError("no state")
     return made
 
 
