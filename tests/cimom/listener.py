@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import pywbem
 
@@ -37,6 +37,13 @@ class Listener:
             assert self._more.wait_for(lambda: len(self.received) >= before + number, DEADLINE)
             return self.received[before:]
 
+    def until(self, enough: Callable[[list[pywbem.CIMInstance]], bool]) -> list[pywbem.CIMInstance]:
+        """Waits until what has come is enough; all that has come."""
+        with self._more:
+            came = self._more.wait_for(lambda: enough(self.received), DEADLINE)
+            assert came, [one.classname for one in self.received]
+            return list(self.received)
+
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes what comes during the block."""
@@ -47,3 +54,38 @@ class Listener:
             yield
         finally:
             serving.stop()
+
+
+@contextmanager
+def subscribed(
+    connection: pywbem.WBEMConnection, listener: Listener, classes: Iterable[str]
+) -> Iterator[None]:
+    """The listener, listening, gets the indications of classes of root/virt during the block."""
+    manager = pywbem.WBEMSubscriptionManager("libvirtcim-tests")
+    server = manager.add_server(pywbem.WBEMServer(connection))
+    # what is permanent keeps its name with every CIM server
+    permanent = {"owned": False}
+    with listener.listening():
+        to = manager.add_destination(
+            server,
+            f"http://127.0.0.1:{listener.port}",
+            name=f"listener-{listener.port}",
+            persistence_type="permanent",
+            **permanent,
+        )
+        made = [to.path]
+        try:
+            for name in classes:
+                query = f"SELECT * FROM {name}"
+                wanted = manager.add_filter(
+                    server, ["root/virt"], query, "WQL", name=f"all-{name}", **permanent
+                )
+                made.append(wanted.path)
+                (tied,) = manager.add_subscriptions(server, wanted.path, to.path, **permanent)
+                made.append(tied.path)
+            yield
+        finally:
+            for path in reversed(made):
+                # SFCB answers with a value where none is due
+                with suppress(pywbem.CIMXMLParseError):
+                    connection.DeleteInstance(path)

@@ -18,6 +18,7 @@ import pytest
 import pywbem
 
 from tests import hypervisor
+from tests.cimom.listener import Listener, subscribed
 from tests.cimom.pegasus import Pegasus
 from tests.cimom.sfcb import Sfcb
 from tests.cmpi.conftest import environment, plugin
@@ -214,6 +215,63 @@ def test_memory_is_kept_and_restored(served: Served) -> None:
     assert served.state() == libvirt.VIR_DOMAIN_RUNNING
     assert request_state(client, served.path, 3) == 0
     wait_until(lambda: served.state() == libvirt.VIR_DOMAIN_SHUTOFF, "off", DEADLINE)
+
+
+WATCHED = "watched"
+INDICATIONS = [
+    f"KVM_{subject}{change}Indication"
+    for subject in ("ComputerSystem", "ResourceAllocationSettingData")
+    for change in ("Created", "Modified", "Deleted")
+]
+OFF, ON, PAUSED = 3, 2, 9
+
+
+def test_what_others_do_to_guests_is_told(served: Served) -> None:
+    """Each change once, in order, with the guest before and after."""
+    listener = Listener()
+    with (
+        closing(libvirt.open(served.box.qemu_uri)) as raw,
+        subscribed(served.client(), listener, INDICATIONS),
+    ):
+        domain = raw.defineXML(hypervisor.qemu_guest(WATCHED))
+        # what is told of each is awaited: CIM servers deliver several at once in any order
+        for act, known in (
+            (lambda: None, 1),
+            (domain.create, 2),
+            (domain.suspend, 3),
+            (domain.resume, 4),
+            (domain.destroy, 5),
+            (domain.undefine, 6),
+        ):
+            act()
+            listener.until(lambda came, known=known: len(_of_systems(came)) == known)
+        listener.until(lambda came: _ids(came, "Created") == _ids(came, "Deleted"))
+    told = _of_systems(listener.received)
+    assert [_states(one) for one in told] == [
+        (None, OFF), (OFF, ON), (ON, PAUSED), (PAUSED, ON), (ON, OFF), (OFF, None),
+    ]  # fmt: skip
+    assert {one["IndicationIdentifier"] for one in told} == {domain.UUIDString()}
+    assert {f"{WATCHED}/mem", f"{WATCHED}/proc"} <= set(_ids(listener.received, "Created"))
+
+
+def _of_systems(came: list[pywbem.CIMInstance]) -> list[pywbem.CIMInstance]:
+    return [one for one in came if one.classname.startswith("KVM_ComputerSystem")]
+
+
+def _ids(came: list[pywbem.CIMInstance], change: str) -> list[str]:
+    """InstanceIDs of the resources that were created, modified or deleted."""
+    name = f"KVM_ResourceAllocationSettingData{change}Indication"
+    return sorted(one["SourceInstance"]["InstanceID"] for one in came if one.classname == name)
+
+
+def _states(one: pywbem.CIMInstance) -> tuple[int | None, int | None]:
+    """EnabledState before and after."""
+    shown = one["SourceInstance"]["EnabledState"]
+    if one.classname.endswith("CreatedIndication"):
+        return None, shown
+    if one.classname.endswith("DeletedIndication"):
+        return OFF, None
+    return one["PreviousInstance"]["EnabledState"], shown
 
 
 def test_many_clients_at_once(served: Served) -> None:
