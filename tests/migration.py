@@ -35,10 +35,12 @@ class Mover:
             "KVM_VirtualSystemMigrationService", {"Name": "MigrationService"}, namespace="root/virt"
         )
 
-    def close(self) -> None:
-        """Removes all guests from both hosts."""
+    def close(self, *others: str) -> None:
+        """Removes all guests, but for the `others`, from both hosts."""
         for raw in (self.a, self.b):
             for domain in raw.listAllDomains():
+                if domain.name() in others:
+                    continue
                 persistent = domain.isPersistent()
                 if domain.isActive():
                     domain.destroy()

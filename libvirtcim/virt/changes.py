@@ -112,7 +112,7 @@ def _look_up(raw: Any, name: str) -> Any:
 
 def _edit(host: Host, domain: Any) -> Edit:
     active = bool(domain.isActive())
-    persistent = bool(domain.isPersistent())
+    persistent = not active or bool(domain.isPersistent())
     secure: int = libvirt.VIR_DOMAIN_XML_SECURE
     live = domain.XMLDesc(secure) if active else None
     stored = domain.XMLDesc(secure | libvirt.VIR_DOMAIN_XML_INACTIVE) if persistent else live

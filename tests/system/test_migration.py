@@ -28,6 +28,7 @@ from tests import hypervisor
 from tests.migration import LIVE, OFFLINE, RESTART, RESUME, TERMINATED, Mover, guest_path
 from tests.needs import skip_where
 from tests.pair import Pair, pair
+from tests.system import test_howto
 from tests.system.conftest import guest_image
 
 __all__ = ["guest_image"]
@@ -169,6 +170,14 @@ def test_the_other_host_as_a_system(mover: Mover) -> None:
     _value, out = call("MigrateVirtualSystemToSystem", mover.service, **common)
     assert mover.ended(out["Job"])["ErrorCode"] == 0
     assert mover.places("m1") == {"b": "is off"}
+
+
+def test_as_the_documentation_says(mover: Mover, guest_image: Path) -> None:
+    define(mover, hypervisor.qemu_guest("web1", guest_image))
+    destination = {"DESTINATION": mover.hosts.address_b, "TRANSPORT": "5"}
+    said = test_howto.run(test_howto.MIGRATION, CIM_URL=mover.client.url, **destination)
+    assert said.splitlines()[-1] == "Completed"
+    assert mover.places("web1") == {"b": "runs"}
 
 
 def test_a_job_as_it_goes(mover: Mover, server: Running) -> None:
