@@ -41,6 +41,10 @@ OPTIONAL = ("aiohttp", "pywbem", "tabulate")
 """Modules without which some commands run."""
 
 
+DELIVERY_COUNTERS = ("queued", "delivered", "retried", "dropped", "expired", "refused")
+"""What `doctor` shows of each destination of indications."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0 well, 1 a problem, 2 a wrong call."""
     parser = _parser()
@@ -274,6 +278,18 @@ def _print_report(report: dict[str, Any]) -> None:
             print(f"       {host['problem']}")
         if host["note"]:
             print(f"       note: {host['note']}")
+    _print_subscriptions(report["subscriptions"])
+
+
+def _print_subscriptions(subscriptions: dict[str, Any]) -> None:
+    """The destinations of a running server; nothing where there are none."""
+    if subscriptions["destinations"]:
+        print(f"\nindications, from server {subscriptions['server']}:")
+    for row in subscriptions["destinations"]:
+        print(f"{'-- ' if row['failing'] else 'ok '} {row['name']!r} {row['url']}")
+        print("       " + ", ".join(f"{row[name]} {name}" for name in DELIVERY_COUNTERS))
+        if row["last_error"]:
+            print(f"       {row['last_error_time']}: {row['last_error']}")
 
 
 def _register(options: argparse.Namespace) -> int:

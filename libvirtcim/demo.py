@@ -19,6 +19,7 @@ from tabulate import tabulate
 from libvirtcim import inspect_host, listings, serve
 from libvirtcim.config import Config
 from libvirtcim.server.auth import check_exposure
+from libvirtcim.server.settings import DEFAULT_FILE
 from libvirtcim.virt.errors import VirtError
 from libvirtcim.virt.host import Hosts
 
@@ -63,6 +64,10 @@ def run(config: Config, *, chosen: bool) -> int:
             print("None answers: serving libvirt's test hypervisor with sample guests as KVM.")
             found = {"KVM": sample_uri()}
         config = dataclasses.replace(config, connections=found)
+    if config.server.subscriptions == DEFAULT_FILE:
+        # a demonstration leaves nothing behind, and doesn't send what a server here is to send
+        server = dataclasses.replace(config.server, subscriptions="")
+        config = dataclasses.replace(config, server=server)
     hosts = inspect_host.hosts(config)
     try:
         return _serve_and_show(config, hosts)

@@ -9,8 +9,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from libvirtcim import __version__, composition
 from libvirtcim.config import Config, General
+from libvirtcim.server.indications.status import StatusFile
 from libvirtcim.virt import errors as virt
 from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import KNOWN
@@ -83,6 +86,18 @@ def doctor(config: Config, served: Hosts) -> dict[str, Any]:
             for name in schema.namespaces
         },
         "hypervisors": [_hypervisor(served.host(prefix), prefix) for prefix in config.connections],
+        "subscriptions": _subscriptions(config.server.subscriptions_file),
+    }
+
+
+def _subscriptions(file: Path | None) -> dict[str, Any]:
+    """Where subscriptions are kept, and how a running server's deliveries to listeners stand."""
+    told = StatusFile(file).read()
+    running = told is not None and psutil.pid_exists(told["pid"])
+    return {
+        "file": file and str(file),
+        "server": told["pid"] if told is not None and running else None,
+        "destinations": told["destinations"] if told is not None and running else [],
     }
 
 

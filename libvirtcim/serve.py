@@ -13,6 +13,7 @@ from libvirtcim.config import Config
 from libvirtcim.server import interop
 from libvirtcim.server.auth import check_exposure
 from libvirtcim.server.http import CIMServer
+from libvirtcim.server.indications.subscriptions import Subscriptions
 from libvirtcim.virt import hostname
 from libvirtcim.virt.errors import VirtError
 from libvirtcim.virt.host import Hosts
@@ -22,8 +23,10 @@ _log = logging.getLogger(__name__)
 
 def make_server(config: Config, hosts: Hosts) -> CIMServer:
     """A server over the hosts, not yet started."""
-    own = interop.providers(composition.NAMESPACES, hostname.HostName(None).get)
-    return CIMServer(composition.broker(hosts, own), config.server)
+    host_name = hostname.HostName(None).get
+    broker = composition.broker(hosts, interop.providers(composition.NAMESPACES, host_name))
+    subscriptions = Subscriptions(broker, config.server, config.general.indication_queue, host_name)
+    return CIMServer(broker, config.server, subscriptions)
 
 
 def run(config: Config) -> int:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -20,6 +21,7 @@ import pywbem
 from libvirtcim import cli, generate
 from libvirtcim.demo import sample_uri
 from libvirtcim.register import sfcb_layout
+from libvirtcim.server.indications.status import StatusFile
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ("--connection", f"KVM={sample_uri()}")
@@ -143,9 +145,36 @@ def test_doctor_tells_what_answers_and_why_not(capsys: pytest.CaptureFixture[str
     assert (lxc["family"], lxc["answers"], lxc["guests"]) == ("LXC", False, None)
 
 
+def test_doctor_tells_who_takes_indications(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file, config = tmp_path / "subscriptions", tmp_path / "libvirtcim.toml"
+    config.write_text(f'[server]\nsubscriptions = "{file}"\n')
+    told = ("doctor", "--config", str(config), *SAMPLE)
+    nothing = {"file": str(file), "server": None, "destinations": []}
+    assert "indications" not in run(capsys, *told)[1]
+    assert json.loads(run(capsys, *told, "--json")[1])["subscriptions"] == nothing
+    counters = dict.fromkeys(cli.DELIVERY_COUNTERS, 7)
+    taking = {"name": "ops", "url": "http://ops:1", **counters, "failing": False,
+              "last_error": None, "last_error_time": None}  # fmt: skip
+    failing = {**taking, "name": "dead", "failing": True, "last_error": "no answer within 10 s",
+               "last_error_time": "2026-01-01T00:00:00+00:00"}  # fmt: skip
+    StatusFile(file).write([taking, failing])
+    out = run(capsys, *told)[1]
+    assert f"indications, from server {os.getpid()}:\nok  'ops' http://ops:1\n" in out
+    assert "7 queued, 7 delivered" in out
+    assert "--  'dead'" in out and "2026-01-01T00:00:00+00:00: no answer within 10 s" in out
+    path = tmp_path / "subscriptions.status"
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    path.write_text(json.dumps({**json.loads(path.read_text()), "pid": int(ended.stdout)}))
+    assert json.loads(run(capsys, *told, "--json")[1])["subscriptions"] == nothing
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("serve", "--indication-destinations", "http://x", *SAMPLE), "is no host, address or"),
         (("serve", "--connection", "nonsense"), "write FAMILY=URI"),
         (("serve", "--connection", "Nonesuch=esx://x"), "unknown family"),
         (("serve", "--config", "/nonexistent.toml"), "/nonexistent.toml"),
@@ -180,6 +209,8 @@ def test_wrong_calls_end_with_2_and_say_why(
         (b"\xff", ("--authentication", "htpasswd", "--htpasswd-file"), "is not UTF-8 text"),
         (None, ("--listen-tls", "127.0.0.1:0", "--tls-certificate"), "tls_certificate .*: No such"),
         (b"junk", ("--listen-tls", "127.0.0.1:0", "--tls-certificate"), "in PEM form"),
+        (b"junk" * 999, ("--subscriptions",), "subscriptions file .*/file: it is damaged"),
+        (None, ("--subscriptions", "", "--indication-ca-file"), "indication_ca_file .*: No such"),
     ],
     ids=str,
 )

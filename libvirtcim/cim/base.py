@@ -34,10 +34,13 @@ INDEX = "cim_schema.mof"
 HELD: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
+            "CIM_ElementCapabilities",
             "CIM_ElementConformsToProfile",
             "CIM_FilterCollectionSubscription",
             "CIM_IndicationFilter",
             "CIM_IndicationHandlerCIMXML",
+            "CIM_IndicationService",
+            "CIM_IndicationServiceCapabilities",
             "CIM_IndicationSubscription",
             "CIM_ListenerDestinationCIMXML",
             "CIM_Namespace",
@@ -45,6 +48,7 @@ HELD: Mapping[str, tuple[str, ...]] = {
             "CIM_ObjectManager",
             "CIM_ReferencedProfile",
             "CIM_RegisteredProfile",
+            "CIM_ServiceAffectsElement",
             "CIM_WBEMServer",
             "CIM_WBEMServerNamespace",
         ),

@@ -47,8 +47,9 @@ ROOTS = {
         CIM_SnapshotOfVirtualSystem""",
     "jobs, errors": "CIM_AffectedJobElement CIM_ConcreteJob CIM_Error CIM_OwningJobElement",
     "indications": """CIM_FilterCollectionSubscription CIM_IndicationFilter
-        CIM_IndicationHandlerCIMXML CIM_IndicationSubscription CIM_InstCreation CIM_InstDeletion
-        CIM_InstModification CIM_ListenerDestinationCIMXML""",
+        CIM_IndicationHandlerCIMXML CIM_IndicationService CIM_IndicationServiceCapabilities
+        CIM_IndicationSubscription CIM_InstCreation CIM_InstDeletion CIM_InstModification
+        CIM_ListenerDestinationCIMXML""",
     "WBEM server": """CIM_CIMOMStatisticalData CIM_ElementConformsToProfile CIM_Namespace
         CIM_NamespaceInManager CIM_ObjectManager CIM_ReferencedProfile CIM_RegisteredProfile
         CIM_WBEMServer CIM_WBEMServerNamespace""",

@@ -65,19 +65,23 @@ class Broker:
         self.schema = schema
         self._names = names
         self.indications = Indications(schema, sources, self._row_of)
-        self._providers = {
-            name.lower(): provider for provider in providers for name in provider.classes
-        }
-        self._associations = {
-            association.decl.class_name(prefix).lower(): association
-            for association in table
-            for prefix in association.decl.prefixes
-        }
-        self._writers: dict[str, InstanceWriter] = {
-            **self._providers,
-            **{name: a.writer for name, a in self._associations.items() if a.writer is not None},
-        }
+        self._providers: dict[str, InstanceProvider[object]] = {}
+        self._associations: dict[str, Association] = {}
+        self._writers: dict[str, InstanceWriter] = {}
         self._layouts: dict[str, Layout] = {}
+        self._bases: set[str] = set()
+        self.add(providers, table)
+
+    def add(self, providers: Iterable[InstanceProvider[Any]], table: Iterable[Association]) -> None:
+        """Serves further classes. For front ends whose own need the broker; before the first request."""
+        for provider in providers:
+            self._providers.update((name.lower(), provider) for name in provider.classes)
+        for association in table:
+            names = [association.decl.class_name(p).lower() for p in association.decl.prefixes]
+            self._associations.update((name, association) for name in names)
+            if association.writer is not None:
+                self._writers.update((name, association.writer) for name in names)
+        self._writers.update(self._providers)
         served = (*self._providers, *self._associations)
         self._bases = {name.partition("_")[2] for name in served}
 

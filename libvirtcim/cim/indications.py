@@ -20,6 +20,7 @@ from libvirtcim.cim import made
 from libvirtcim.cim.errors import InvalidClass, NotSupported
 from libvirtcim.cim.objects import Instance, Value
 from libvirtcim.cim.schema import Schema
+from libvirtcim.cim.values import timestamp
 
 _log = logging.getLogger(__name__)
 
@@ -163,8 +164,10 @@ class _Publish:
 
 def _common() -> dict[str, Value]:
     """CIM_Indication's own properties, where the source has nothing better (DSP1054 8.2)."""
-    now = datetime.now(UTC).strftime("%Y%m%d%H%M%S.%f+000")
-    return {"IndicationIdentifier": f"libvirtcim:{uuid.uuid4()}", "IndicationTime": now}
+    return {
+        "IndicationIdentifier": f"libvirtcim:{uuid.uuid4()}",
+        "IndicationTime": timestamp(datetime.now(UTC)),
+    }
 
 
 class IndicationQueue:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from libvirtcim.cim.errors import TypeMismatch
@@ -14,8 +15,19 @@ _DATETIME = re.compile(
     r"(?:\d{14}\.[\d*]{6}[+-]\d{3}|[\d*]{14}\.[\d*]{6}[+-][\d*]{3}|\d{8}[\d*]{6}\.[\d*]{6}:000)"
 )
 _INTEGER = re.compile(r"[+-]?\d+|[+-]?0[xX][0-9a-fA-F]+")
+_TIMESTAMP = "%Y%m%d%H%M%S.%f+000"
 MAX_INTEGER_TEXT = 24
 """Characters that an integer may have: 64 bits in decimal with sign, and some room."""
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment (with its time zone) as a CIM datetime, in UTC."""
+    return moment.astimezone(UTC).strftime(_TIMESTAMP)
+
+
+def moment(text: str) -> datetime:
+    """The moment that `timestamp` wrote."""
+    return datetime.strptime(text, _TIMESTAMP).replace(tzinfo=UTC)
 
 
 def scalar(text: Any, cim_type: str, what: str) -> Value:

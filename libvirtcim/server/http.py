@@ -34,13 +34,20 @@ _SIGNAL_INTERVAL = 0.2
 class CIMServer:
     """A CIM-XML server over a broker, running in a thread of its own.
 
-    Raises ExposureError for settings that would let strangers in.
+    `background` is entered in the server's event loop before it listens, and left after the last answer,
+    each time it runs. Raises ExposureError for settings that would let strangers in.
     """
 
-    def __init__(self, broker: Broker, settings: ServerSettings | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        settings: ServerSettings | None = None,
+        background: contextlib.AbstractAsyncContextManager[object] | None = None,
+    ) -> None:
         self.settings = settings or ServerSettings()
         check_exposure(self.settings)
         self._service = Service(broker, self.settings)
+        self._background = background or contextlib.nullcontext()
         self._bound: tuple[tuple[Endpoint, bool], ...] = ()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,9 +140,13 @@ class CIMServer:
             self._over.set()
 
     async def _serve(self) -> None:
-        settings = self.settings
         loop = self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        async with self._background:
+            await self._answer(loop)
+
+    async def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
+        settings = self.settings
         workers = WorkerPool(settings.worker_threads, "cim-worker")
         checkers: WorkerPool | None = None
         listeners: list[asyncio.Server] = []

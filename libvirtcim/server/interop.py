@@ -15,8 +15,8 @@ MANAGER_NAME = "libvirtcim"
 SYSTEM_CLASS = "CIM_ComputerSystem"
 
 
-class _SystemScoped(InstanceProvider[str]):
-    """An item is the instance's Name."""
+class SystemScoped(InstanceProvider[str]):
+    """Instances that are nothing but a name each: an item is the Name."""
 
     def __init__(self, classname: str, names: Sequence[str], columns: Columns) -> None:
         self.classes = (classname,)
@@ -36,15 +36,20 @@ class _SystemScoped(InstanceProvider[str]):
         raise NotFound("No such instance (Name)")
 
 
-def providers(
-    namespaces: Sequence[str], system_name: Callable[[], str]
-) -> tuple[InstanceProvider[str], ...]:
-    """Providers of the server's own instances; `system_name` gives the host's name."""
-    common: Columns = {
+def system_scoped(system_name: Callable[[], str]) -> Columns:
+    """The keys of instances on a system, but for their class; an item is the Name."""
+    return {
         "SystemCreationClassName": lambda _: SYSTEM_CLASS,
         "SystemName": lambda _: system_name(),
         "Name": lambda name: name,
     }
+
+
+def providers(
+    namespaces: Sequence[str], system_name: Callable[[], str]
+) -> tuple[InstanceProvider[str], ...]:
+    """Providers of the server's own instances; `system_name` gives the host's name."""
+    common = system_scoped(system_name)
     manager: Columns = {
         **common,
         "ElementName": lambda name: name,
@@ -61,6 +66,6 @@ def providers(
         "ElementName": lambda name: name,
     }
     return (
-        _SystemScoped(MANAGER_CLASS, (MANAGER_NAME,), manager),
-        _SystemScoped(NAMESPACE_CLASS, tuple(namespaces), namespace),
+        SystemScoped(MANAGER_CLASS, (MANAGER_NAME,), manager),
+        SystemScoped(NAMESPACE_CLASS, tuple(namespaces), namespace),
     )

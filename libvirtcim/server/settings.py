@@ -6,10 +6,13 @@ Command-line flags and documentation are derived from the fields and their metad
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, TypeVar
+
+from libvirtcim.server.indications.reach import Reach
 
 T = TypeVar("T")
 
@@ -17,6 +20,8 @@ Endpoint = tuple[str, int]
 """Host name or address, and port (0: any free one)."""
 
 MIB = 1 << 20
+DEFAULT_FILE = "default"
+"""Value of `subscriptions`: where it is usual for the user."""
 
 
 def _setting(default: T, text: str, unit: str = "") -> T:
@@ -92,6 +97,37 @@ class ServerSettings:
         10_000, "Most objects in one answer to a pull operation; more are held for the next"
     )
 
+    subscriptions: str = _setting(
+        DEFAULT_FILE,
+        "File that keeps indication subscriptions; default: subscriptions.sqlite in /var/lib/libvirtcim, "
+        "for other users than root in $XDG_STATE_HOME/libvirtcim; empty: they end with the server",
+    )
+    max_subscriptions: int = _setting(
+        200, "Most subscriptions, as well as most filters and most destinations"
+    )
+    indication_destinations: tuple[str, ...] = _setting(
+        (), "Hosts, addresses and networks that indications may be sent to; empty: any"
+    )
+    indication_ca_file: Path | None = _setting(
+        None,
+        "PEM file with the authorities that listeners' certificates must be of; none: the system's",
+    )
+    indication_tls_verify: bool = _setting(
+        True, "Whether listeners must have a certificate that proves who they are"
+    )
+    indication_timeout: float = _setting(10.0, "Time for a listener to take an indication", "s")
+    indication_retry_first: float = _setting(
+        0.5, "Pause after a failed delivery; each further one is twice as long", "s"
+    )
+    indication_retry_longest: float = _setting(15.0, "Longest pause between two attempts", "s")
+    indication_retention: float = _setting(
+        600.0, "How long an indication is tried to be delivered; then it is dropped", "s"
+    )
+    indication_attempts: int = _setting(
+        3,
+        "How often a listener gets an indication that it answers with an error; then it is dropped",
+    )
+
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
@@ -104,6 +140,20 @@ class ServerSettings:
             raise ValueError("listen_tls needs tls_certificate (and tls_key)")
         if not self.listen and not self.listen_tls:
             raise ValueError("no address to listen on: set listen or listen_tls")
+        try:
+            Reach.of(self.indication_destinations)
+        except ValueError as error:
+            raise ValueError(f"indication_destinations: {error}") from None
+
+    @property
+    def subscriptions_file(self) -> Path | None:
+        """Where subscriptions are kept; None: nowhere."""
+        if self.subscriptions != DEFAULT_FILE:
+            return Path(self.subscriptions) if self.subscriptions else None
+        if os.geteuid() == 0:
+            return Path("/var/lib/libvirtcim/subscriptions.sqlite")
+        state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+        return Path(state, "libvirtcim", "subscriptions.sqlite")
 
     @property
     def shown_host(self) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pywbem import MOFCompiler, MOFWBEMConnection
 
@@ -54,7 +54,6 @@ def compiled(text: str) -> Any:
     return cls
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], max_codepoint=0xFFFF), max_size=300))
 def test_any_text_survives(text: str) -> None:
     cls = compiled(mof.class_mof(LocalClass("X_A", qualifiers={"Description": text})))

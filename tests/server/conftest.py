@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,13 @@ def standing() -> Iterator[tuple[CIMServer, Client, MemoryBroker]]:
 @pytest.fixture(scope="module")
 def client(standing: tuple[CIMServer, Client, MemoryBroker]) -> Client:
     return standing[1]
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the project logs, whatever commands of other tests have set up."""
+    caplog.set_level(logging.INFO, "libvirtcim")
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -200,9 +200,7 @@ def test_slow_loris(server: CIMServer, client: Client) -> None:
         connection.socket.close()
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_random_bodies(server: CIMServer, data: bytes) -> None:
     client = Client(server.addresses[0])
@@ -210,7 +208,7 @@ def test_random_bodies(server: CIMServer, data: bytes) -> None:
     assert client.post(NAMES).error == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.binary(min_size=1, max_size=300), good=st.booleans())
 def test_random_connections(server: CIMServer, data: bytes, good: bool) -> None:
     with Connection(server.addresses[0]) as connection:
@@ -245,7 +243,7 @@ def mutate(seed: int) -> str:
     return text
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(seed=st.integers(0, 2**32))
 def test_mutated_requests(seed: int) -> None:
     reply = SERVICE.respond(mutate(seed).encode("utf-8", "replace"), RequestContext())

@@ -32,6 +32,13 @@ ELSEWHERE = {
     "auth_cache_time": "test_auth",
     "auth_failure_delay": "test_auth",
     "auth_threads": "test_auth",
+    "max_subscriptions": "test_subscriptions",
+    "indication_tls_verify": "test_subscriptions_delivery",
+    "indication_timeout": "test_subscriptions_delivery",
+    "indication_retry_first": "test_subscriptions_delivery",
+    "indication_retry_longest": "test_subscriptions_delivery",
+    "indication_retention": "test_subscriptions_delivery",
+    "indication_attempts": "test_subscriptions_delivery",
 }
 
 

@@ -96,7 +96,7 @@ def same(mine: Any, theirs: Any) -> bool:
     return bool(mine == theirs and isinstance(mine, bool) == isinstance(theirs, bool))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values=VALUES, path=PATHS)
 def test_instances(values: dict[str, Any], path: InstancePath) -> None:
     instance = Instance(ALL, path, values)
@@ -150,7 +150,7 @@ def pywbem_value(value: Any, cim_type: str) -> Any:
     return value if cim_type == "string" else pywbem.cimvalue(value, cim_type)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(values=VALUES)
 def test_pywbem_instances_are_read(values: dict[str, Any]) -> None:
     instance = pywbem.CIMInstance("TST_All")

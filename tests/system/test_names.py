@@ -32,9 +32,7 @@ def served() -> Iterator[Served]:
 names = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_characters="/"), min_size=1)
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=names)
 def test_ids_round_trip(served: Served, name: str) -> None:
     connection = libvirt.open(TEST_HYPERVISOR)

@@ -126,14 +126,14 @@ EDITS: dict[str, tuple[Callable[[Domain], None], str, str]] = {
 EXACT = frozenset({"attribute", "attribute of child", "text", "number", "new attribute"})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(domains())
 def test_untouched_text_is_returned_byte_for_byte(text: str) -> None:
     assert Domain.parse(text).to_xml() == text
 
 
 @pytest.mark.parametrize("edit", EDITS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=domains())
 def test_one_edit_changes_nothing_else(edit: str, text: str) -> None:
     change, old, new = EDITS[edit]
