@@ -44,8 +44,8 @@ class World:
             self.got.append(indication.instance)
 
     def subscribe(self, *subjects: str) -> None:
-        """To everything of these kinds."""
-        for subject in subjects:
+        """To everything of these kinds; `settle` relies on guests being told of last."""
+        for subject in sorted(subjects, key=lambda subject: subject == SYSTEM):
             for change in CHANGES:
                 name = f"{self.prefix}_{subject}{change}Indication"
                 self.broker.indications.subscribe(NS, name, self.receive)

@@ -9,7 +9,9 @@ import random
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ from libvirtcim.virt import lifecycle
 from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.events import Change, EventSettings
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.guest import PAUSED, RUNNING, SHUTOFF
+from libvirtcim.virt.guest import PAUSED, RUNNING, SHUTOFF, Guest, Needs
+from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.host import Host, HostSettings
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
+from tests.standin import libvirt_error
 from tests.virt.watching import (
     ONLY_EVENTS,
     QUICK,
@@ -470,6 +474,38 @@ def _deaf(raw: Any) -> None:
     """The connection gets no events any more."""
     for number in list(raw.domainEventCallbackID):
         raw.domainEventDeregisterAny(number)
+
+
+@pytest.mark.parametrize("how", ["call", "guest", "stale"])
+def test_a_guest_that_can_not_be_read_is_told_of_later(
+    how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often reading fails; nothing is told twice."""
+    failures = iter(range(2))
+    real = GuestReader.some
+
+    def some(
+        self: GuestReader, raw: Any, uuids: Iterable[str], needs: Needs
+    ) -> dict[str, Guest | Exception]:
+        found = real(self, raw, uuids, needs)
+        if next(failures, None) is None:
+            return found
+        if how == "call":
+            raise libvirt_error(libvirt.VIR_ERR_OPERATION_TIMEOUT, "busy")
+        if how == "guest":
+            error = libvirt_error(libvirt.VIR_ERR_OPERATION_TIMEOUT, "busy")
+            return dict.fromkeys(found, error)
+        return {u: replace(g, stale=True) for u, g in found.items() if isinstance(g, Guest)}
+
+    with other_client() as raw, defined(raw, test_guest("unreadable")) as domain, watched() as seen:
+        monkeypatch.setattr(GuestReader, "some", some)
+        domain.create()
+        seen.wait(domain.UUIDString(), 1)
+        domain.suspend()
+        seen.wait(domain.UUIDString(), 2)
+        seen.settle(raw)
+        assert next(failures, None) is None
+        assert seen.states(domain.UUIDString()) == [(SHUTOFF, RUNNING), (RUNNING, PAUSED)]
 
 
 # --- no growth -----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from libvirtcim.virt import guest_history as history
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.events import note_of
+from libvirtcim.virt.event_callbacks import note_of
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,
