@@ -424,7 +424,7 @@ def test_the_status_file(file: Path) -> None:
         assert row["last_error"]
         assert (status.read() or {})["pid"] == os.getpid()
     path = file.with_name("subscriptions.sqlite.status")
-    for content in ("{", "[]", json.dumps({"pid": 1})):
+    for content in ("{", "[]", json.dumps({"pid": 1, "destinations": []})):
         path.write_text(content)
         assert status.read() is None
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,13 +34,20 @@ class Subscriptions:
     """Subscriptions to a broker's indications: an asynchronous context in which they work.
 
     What clients make of it is served by the broker from now on. `queue`: most indications that wait for
-    one destination. Can be entered again after it was left; raises StoreError, OSError when entered.
+    one destination. `sources`: what is counted where indications come from, ready for JSON, for the
+    status. Can be entered again after it was left; raises StoreError, OSError when entered.
     """
 
     def __init__(
-        self, broker: Broker, settings: ServerSettings, queue: int, system_name: Callable[[], str]
+        self,
+        broker: Broker,
+        settings: ServerSettings,
+        queue: int,
+        system_name: Callable[[], str],
+        sources: Callable[[], Sequence[dict[str, Any]]] = tuple,
     ) -> None:
         self._settings = settings
+        self._sources = sources
         file = settings.subscriptions_file
         self._status = StatusFile(file)
         self._registry = Registry(
@@ -131,4 +138,4 @@ class Subscriptions:
                 _log.exception("subscriptions can't be looked after")
 
     def _write_status(self) -> None:
-        self._status.write(self.status())
+        self._status.write(self.status(), self._sources())
