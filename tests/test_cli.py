@@ -167,7 +167,10 @@ def test_doctor_tells_who_takes_indications(
     assert f"indications, from server {os.getpid()}:\nok  'ops' http://ops:1\n" in out
     assert "7 queued, 7 delivered" in out
     assert "--  'dead'" in out and "2026-01-01T00:00:00+00:00: no answer within 10 s" in out
-    assert "guests of KVM: 12 events, 0 changes, 0 overflows, 0 comparisons, 0 waiting, 3 most waiting" in out
+    assert (
+        "guests of KVM: 12 events, 0 changes, 0 overflows, 0 comparisons, 0 waiting, 3 most waiting"
+        in out
+    )
     path = tmp_path / "subscriptions.status"
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                            capture_output=True, text=True, check=True)  # fmt: skip
