@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,23 @@ def test_what_nobody_sends_any_more_is_kept(file: Path, log: pytest.LogCaptureFi
         )
         cim.DeleteInstance(made)
         assert len(everything(cim)) == 2
+
+
+def test_what_is_watched_may_hang(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server starts nevertheless; what was subscribed to works when it can."""
+    monkeypatch.setattr("libvirtcim.server.indications.subscriptions._BEGIN_TIME", 0.1)
+    listener, gate = RawListener(), threading.Event()
+    with running(subscriptions=str(file)) as served, served.client() as cim:
+        subscribe(cim, listener.url)
+    served = make(subscriptions=str(file))
+    begin = served.source.start
+    monkeypatch.setattr(served.source, "start", lambda publish: (gate.wait(30), begin(publish)))
+    with served.server, served.client() as cim, listener.listening():
+        assert cim.EnumerateClassNames() and served.source.publish is None
+        gate.set()
+        until(lambda: served.source.publish is not None, "the subscription works")
+        served.source.tick()
+        listener.wait(1)
 
 
 def test_a_destination_that_is_not_allowed_any_more(

@@ -29,6 +29,9 @@ _log = logging.getLogger(__name__)
 _TIDY_INTERVAL = 1.0
 """Seconds between two looks at what has expired or failed, and two writings of the status."""
 
+_BEGIN_TIME = 2.0
+"""Seconds that a starting server waits for its subscriptions to work: what they watch may hang."""
+
 
 class Subscriptions:
     """Subscriptions to a broker's indications: an asynchronous context in which they work.
@@ -97,7 +100,11 @@ class Subscriptions:
             delivery = await stack.enter_async_context(
                 Delivery(Writer(self._settings.shown_host), self._persistence, self._reach, tls)
             )
-            await self._apart(functools.partial(self._registry.start, delivery))
+            await self._apart(functools.partial(self._registry.load, delivery))
+            beginning = asyncio.wrap_future(self._worker.submit(self._registry.begin))
+            done, _late = await asyncio.wait({beginning}, timeout=_BEGIN_TIME)
+            for begun in done:
+                begun.result()
             self._tidying = asyncio.create_task(self._tidy())
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
