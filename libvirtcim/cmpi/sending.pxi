@@ -56,22 +56,32 @@ cdef struct Pipe:
 cdef class Source:
     """Rows or paths out of the broker, packed batch by batch."""
 
-    cdef object rows
+    cdef object rows  # items, where there are columns
+    cdef Columns columns  # None: rows or paths that are made
     cdef str namespace
     cdef bint names
     cdef object error  # what ended the packing in the other thread
 
     def __cinit__(self, object rows, str namespace, bint names):
-        self.rows = iter(rows)
         self.namespace = namespace
         self.names = names
+        self.columns = None
+        if isinstance(rows, (Unmade, UnmadePaths)):
+            self.columns = Columns(rows.layout, frozenset() if names else rows.wanted)
+            self.namespace = rows.namespace
+            rows = rows.items
+        self.rows = iter(rows)
 
     cdef bint fill(self, Batch* batch) except -1:
         """Packs the next rows; whether there may be more."""
         empty(&batch.arena)
         batch.count = 0
         for row in self.rows:
-            if self.names:
+            if self.columns is not None and self.names:
+                pack_keys(&batch.arena, &batch.rows[batch.count].path, row, self.columns, self.namespace)
+            elif self.columns is not None:
+                pack_item(&batch.arena, &batch.rows[batch.count], row, self.columns, self.namespace)
+            elif self.names:
                 pack_path(&batch.arena, &batch.rows[batch.count].path, row, self.namespace)
             else:
                 pack_row(&batch.arena, &batch.rows[batch.count], row, self.namespace, False)
