@@ -177,6 +177,14 @@ def test_recorded_ends_of_guests_and_the_reasons_of_all_differences(qemu: Real) 
     methods.check_reasons(found, END_REASONS)
 
 
+def test_recorded_ends_of_containers(lxc: Real) -> None:
+    folder = Path(os.environ[VARIABLE])
+    base = methods.base_guest(folder, "lxc").replace("lxcroot", "container")
+    for row in methods.rows(folder, "lxc", ENDS):
+        lxc.start_from(base, methods.state_of(row))
+        assert list(end_differences(row, lxc)) == []
+
+
 def has_guest(host: Real, name: str, call: str) -> None:
     """Has a guest as a call found it, and no other."""
     text = hypervisor.qemu_guest(name)
