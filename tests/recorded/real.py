@@ -16,7 +16,9 @@ from tests.recorded import methods
 
 STATES = (libvirt.VIR_DOMAIN_XML_INACTIVE, 0)
 """The stored definition, and that in force."""
-_CHOSEN = re.compile(r" (portid|index)='[^']*'|'vnet\d+'|'macvtap\d+'")
+_CHOSEN = re.compile(
+    r"(?<=<domain type='qemu') id='\d+'| (portid|index)='[^']*'|'vnet\d+'|'macvtap\d+'"
+)
 """What libvirt chooses anew each time."""
 _LEFT_OUT = ("<address ", "<alias ", "<backingStore/>")
 
