@@ -39,6 +39,7 @@ cdef struct Answer:
     const CMPIResult* result
     const char** properties
     bint names
+    bint kept  # what is handed over is not released before the call ends
     Fault fault
 
 cdef struct Pipe:
@@ -95,14 +96,24 @@ cdef int send_instances(
     const CMPIBroker* broker, const CMPIResult* result, object rows, str namespace, const char** properties
 ) except -1:
     cdef Answer answer
-    answer.broker, answer.result, answer.properties, answer.names = broker, result, properties, False
+    answer.broker, answer.result, answer.properties = broker, result, properties
+    answer.names, answer.kept = False, False
     return send(&answer, Source(rows, namespace, False))
 
 
 cdef int send_paths(const CMPIBroker* broker, const CMPIResult* result, object paths, str namespace) except -1:
     cdef Answer answer
-    answer.broker, answer.result, answer.properties, answer.names = broker, result, NULL, True
+    answer.broker, answer.result, answer.properties = broker, result, NULL
+    answer.names, answer.kept = True, False
     return send(&answer, Source(paths, namespace, True))
+
+
+cdef int send_made(const CMPIBroker* broker, const CMPIResult* result, object path, str namespace) except -1:
+    """Answers with the path of an instance that was made: SFCB keeps what it is given until the call ends."""
+    cdef Answer answer
+    answer.broker, answer.result, answer.properties = broker, result, NULL
+    answer.names, answer.kept = True, True
+    return send(&answer, Source((path,), namespace, True))
 
 
 cdef int send(Answer* answer, Source source) except -1:
@@ -230,5 +241,5 @@ cdef bint send_path(Answer* answer, const PackedRow* row) noexcept nogil:
     return (
         made is not NULL
         and taken(fault, answer.result.ft.returnObjectPath(answer.result, made), "a path", NULL)
-        and taken(fault, made.ft.release(made), "the release of a path", NULL)
+        and (answer.kept or taken(fault, made.ft.release(made), "the release of a path", NULL))
     )
