@@ -217,6 +217,8 @@ class FamilyProvider(InstanceProvider[Item], Generic[Item]):
             if host.connection.ever_connected:
                 raise cim.Failed(str(error)) from error
             return None
+        except virt.VirtError as error:
+            raise cim_error(error) from error
         return HostReading.of(request, host)
 
     def guests(self, request: ProviderRequest, needs: Needs) -> list[GuestItem]:

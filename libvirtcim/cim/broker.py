@@ -36,6 +36,8 @@ from libvirtcim.cim.provider import (
     InstanceWriter,
     Layout,
     ProviderRequest,
+    Unmade,
+    UnmadePaths,
     check_reference,
     ready_layout,
 )
@@ -126,7 +128,7 @@ class Broker:
         namespace: str,
         classname: str,
         properties: Collection[str] | None = None,
-    ) -> Iterator[Instance]:
+    ) -> Iterable[Instance]:
         """Instances of exactly this class, each made when it is taken; so each can raise an error.
 
         For those who ask for every subclass by itself and send what they have at once.
@@ -137,21 +139,22 @@ class Broker:
 
     def paths_of(
         self, context: RequestContext, namespace: str, classname: str
-    ) -> Iterator[InstancePath]:
+    ) -> Iterable[InstancePath]:
         """Paths of the instances of exactly this class, as `instances_of`."""
         namespace = self.schema.namespace(namespace)
         cls = self.schema.get(namespace, classname)
         return self._paths(self._request(context, cls, namespace, NAMES_ONLY))
 
-    def _rows(self, request: ProviderRequest) -> Iterator[Instance]:
+    def _rows(self, request: ProviderRequest) -> Iterable[Instance]:
         association = self._associations.get(request.cls.name.lower())
         if association is not None:
-            for hit in self._all_hits(request, association):
-                yield hit.reference(request.namespace, request.wanted)
-        elif (provider := self._serving(request)) is not None:
-            row = self._layout(request.cls, provider).row
-            for item in provider.items(request):
-                yield row(item, request.namespace, request.wanted)
+            hits = self._all_hits(request, association)
+            return (hit.reference(request.namespace, request.wanted) for hit in hits)
+        provider = self._serving(request)
+        if provider is None:
+            return ()
+        layout = self._layout(request.cls, provider)
+        return Unmade(layout, provider.items(request), request.namespace, request.wanted)
 
     def _serving(self, request: ProviderRequest) -> InstanceProvider[object] | None:
         """The provider of the class, if it has instances in the namespace."""
@@ -159,15 +162,16 @@ class Broker:
         declared = self.schema.declared(request.namespace)
         return provider if provider is not None and provider.serves(declared) else None
 
-    def _paths(self, request: ProviderRequest) -> Iterator[InstancePath]:
+    def _paths(self, request: ProviderRequest) -> Iterable[InstancePath]:
         association = self._associations.get(request.cls.name.lower())
         if association is not None:
-            for hit in self._all_hits(request, association):
-                yield _path_of(hit.reference(request.namespace))
-        elif (provider := self._serving(request)) is not None:
-            path = self._layout(request.cls, provider).path
-            for item in provider.items(request):
-                yield path(item, request.namespace)
+            hits = self._all_hits(request, association)
+            return (_path_of(hit.reference(request.namespace)) for hit in hits)
+        provider = self._serving(request)
+        if provider is None:
+            return ()
+        layout = self._layout(request.cls, provider)
+        return UnmadePaths(layout, provider.items(request), request.namespace)
 
     def get_instance(
         self,

@@ -8,7 +8,7 @@ for, and only key columns for operations that return names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -178,6 +178,22 @@ class Layout:
             path = InstancePath(self.cls.name, keys, namespace)
         return Instance(self.cls, path, values, wanted)
 
+    def table(
+        self, wanted: frozenset[str] | None
+    ) -> tuple[tuple[Callable[[Any], Value] | None, Value], ...]:
+        """How the values of a row come about, of each property in the class's order.
+
+        A function of the item, or None; and what stands where that gives None. Properties that are not
+        `wanted` (None: all) are left out.
+        """
+        choice = self._choice(wanted)
+        columns = dict((*choice.plain, *choice.over_defaults))
+        return tuple(
+            (columns.get(p.name), choice.defaults.get(p.name))
+            for p in self.cls.properties
+            if wanted is None or p.name in wanted
+        )
+
     def _choice(self, wanted: frozenset[str] | None) -> _Choice:
         found = self._chosen.get(wanted)
         if found is None:
@@ -196,6 +212,36 @@ class Layout:
             tuple(c for c in columns if c[0] in defaults),
             keys if defaults.keys() | dict(columns).keys() >= set(keys) else None,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Instances of one class that are made as they are taken; or by whoever knows a shorter way.
+
+    `wanted`: names of the properties to compute; None: all.
+    """
+
+    layout: Layout
+    items: Iterable[Any]
+    namespace: str
+    wanted: frozenset[str] | None
+
+    def __iter__(self) -> Iterator[Instance]:
+        row = self.layout.row
+        return (row(item, self.namespace, self.wanted) for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class UnmadePaths:
+    """The same of their paths."""
+
+    layout: Layout
+    items: Iterable[Any]
+    namespace: str
+
+    def __iter__(self) -> Iterator[InstancePath]:
+        path = self.layout.path
+        return (path(item, self.namespace) for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)

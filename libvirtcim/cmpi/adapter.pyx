@@ -40,6 +40,8 @@ cdef object InstancePath = None
 cdef object Instance = None
 cdef object RequestContext = None
 cdef object Failed = None
+cdef object Unmade = None
+cdef object UnmadePaths = None
 cdef object config_file = None
 cdef int attached = 0
 cdef dict plans = {}
@@ -91,14 +93,16 @@ cdef int log_only(object error) except -1:
 
 cdef int import_modules() except -1:
     global loader, Given, GivenInstance, InstancePath, Instance, RequestContext, Failed
+    global Unmade, UnmadePaths
     if loader is not None:
         return 0
-    from libvirtcim.cim import errors, objects
+    from libvirtcim.cim import errors, objects, provider
     from libvirtcim.cmpi import loader as found
 
     Given, GivenInstance = objects.Given, objects.GivenInstance
     InstancePath, Instance = objects.InstancePath, objects.Instance
     RequestContext, Failed = objects.RequestContext, errors.Failed
+    Unmade, UnmadePaths = provider.Unmade, provider.UnmadePaths
     loader = found
     return 0
 

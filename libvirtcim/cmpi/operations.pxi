@@ -57,7 +57,7 @@ cdef public CMPIStatus libvirtcim_create_instance(
         asked = path_of(path)
         where = asked.namespace or ""
         made = service().broker.create_instance(context_of(ctx), where, instance_of(instance))
-        send_paths(broker, result, (made,), where)
+        send_made(broker, result, made, where)
     except BaseException as error:
         return failure(broker, error)
     return ok()

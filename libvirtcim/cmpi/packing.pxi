@@ -93,6 +93,7 @@ cdef class Plan:
     cdef list texts
     cdef dict key_types
     cdef dict key_types_lower
+    cdef tuple key_names
     cdef tuple key_texts
     cdef int count
     cdef bytes classname
@@ -108,6 +109,7 @@ cdef class Plan:
         self.texts = [p.name.encode() for p in cls.properties]
         self.key_types = {p.name: TYPES[p.type] for p in cls.keys}
         self.key_types_lower = {name.lower(): kind for name, kind in self.key_types.items()}
+        self.key_names = tuple([p.name for p in cls.keys])
         self.key_texts = tuple([p.name.encode() for p in cls.keys])
         self.count = len(self.names)
         self.c_names = <const char**>malloc((self.count + 1) * sizeof(char*))
@@ -302,4 +304,81 @@ cdef int pack_row(Arena* arena, PackedRow* made, object row, str namespace, bint
     except (TypeError, ValueError, OverflowError) as error:
         raise Failed(f"{plan.cls.name}.{name}: {error}") from None
     made.count = <int>(next - made.properties)
+    return 0
+
+
+cdef class Columns:
+    """How items of one layout become packed instances, without a Python object for each."""
+
+    cdef Plan plan
+    cdef list computed  # for each property that is sent: a function of the item, or None
+    cdef list otherwise  # what stands where that gives None
+    cdef list values  # of the item at hand
+    cdef list keys  # a function of the item for each key
+    cdef int count
+    cdef int* places  # of the properties that are sent, in the plan
+
+    def __cinit__(self, object layout, object wanted):
+        cdef int i, next = 0
+        table = layout.table(wanted)
+        self.plan = plan_of(layout.cls)
+        self.computed = [compute for compute, _value in table]
+        self.otherwise = [value for _compute, value in table]
+        self.values = list(self.otherwise)
+        self.keys = [compute for _name, compute in layout.keys]
+        self.count = len(table)
+        self.places = <int*>malloc((self.count + 1) * sizeof(int))
+        if self.places is NULL:
+            raise MemoryError()
+        for i in range(self.plan.count):
+            if wanted is None or self.plan.names[i] in wanted:
+                self.places[next] = i
+                next += 1
+
+    def __dealloc__(self):
+        free(self.places)
+
+
+cdef int pack_item(Arena* arena, PackedRow* made, object item, Columns columns, str namespace) except -1:
+    """The instance of an item, as `pack_row` packs it."""
+    cdef Plan plan = columns.plan
+    cdef list values = columns.values
+    cdef Named* next
+    cdef int i
+    for i in range(columns.count):
+        compute = columns.computed[i]
+        if compute is not None:
+            value = compute(item)
+            values[i] = columns.otherwise[i] if value is None else value
+    pack_keys(arena, &made.path, item, columns, namespace)
+    made.key_names = plan.c_keys
+    made.count = columns.count
+    made.properties = next = <Named*>take(arena, columns.count * sizeof(Named))
+    try:
+        for i in range(columns.count):
+            next.name = plan.c_names[columns.places[i]]
+            pack(arena, &next.value, values[i], plan.types[columns.places[i]], namespace)
+            next += 1
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Failed(f"{plan.cls.name}.{plan.names[columns.places[i]]}: {error}") from None
+    return 0
+
+
+cdef int pack_keys(Arena* arena, PackedPath* made, object item, Columns columns, str namespace) except -1:
+    cdef Plan plan = columns.plan
+    cdef int i
+    made.namespace = pack_text(arena, namespace)
+    made.classname = <const char*>plan.classname
+    made.count = <int>len(columns.keys)
+    made.keys = <Named*>take(arena, made.count * sizeof(Named))
+    for i in range(made.count):
+        name = plan.key_names[i]
+        value = columns.keys[i](item)
+        if value is None:
+            raise Failed(f"{plan.cls.name}.{name}: a key has no value")
+        made.keys[i].name = plan.c_keys[i]
+        try:
+            pack(arena, &made.keys[i].value, value, plan.key_types[name], namespace)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise Failed(f"{plan.cls.name}.{name}: {error}") from None
     return 0

@@ -39,6 +39,7 @@ cdef struct Answer:
     const CMPIResult* result
     const char** properties
     bint names
+    bint kept  # what is handed over is not released before the call ends
     Fault fault
 
 cdef struct Pipe:
@@ -56,22 +57,32 @@ cdef struct Pipe:
 cdef class Source:
     """Rows or paths out of the broker, packed batch by batch."""
 
-    cdef object rows
+    cdef object rows  # items, where there are columns
+    cdef Columns columns  # None: rows or paths that are made
     cdef str namespace
     cdef bint names
     cdef object error  # what ended the packing in the other thread
 
     def __cinit__(self, object rows, str namespace, bint names):
-        self.rows = iter(rows)
         self.namespace = namespace
         self.names = names
+        self.columns = None
+        if isinstance(rows, (Unmade, UnmadePaths)):
+            self.columns = Columns(rows.layout, frozenset() if names else rows.wanted)
+            self.namespace = rows.namespace
+            rows = rows.items
+        self.rows = iter(rows)
 
     cdef bint fill(self, Batch* batch) except -1:
         """Packs the next rows; whether there may be more."""
         empty(&batch.arena)
         batch.count = 0
         for row in self.rows:
-            if self.names:
+            if self.columns is not None and self.names:
+                pack_keys(&batch.arena, &batch.rows[batch.count].path, row, self.columns, self.namespace)
+            elif self.columns is not None:
+                pack_item(&batch.arena, &batch.rows[batch.count], row, self.columns, self.namespace)
+            elif self.names:
                 pack_path(&batch.arena, &batch.rows[batch.count].path, row, self.namespace)
             else:
                 pack_row(&batch.arena, &batch.rows[batch.count], row, self.namespace, False)
@@ -85,14 +96,24 @@ cdef int send_instances(
     const CMPIBroker* broker, const CMPIResult* result, object rows, str namespace, const char** properties
 ) except -1:
     cdef Answer answer
-    answer.broker, answer.result, answer.properties, answer.names = broker, result, properties, False
+    answer.broker, answer.result, answer.properties = broker, result, properties
+    answer.names, answer.kept = False, False
     return send(&answer, Source(rows, namespace, False))
 
 
 cdef int send_paths(const CMPIBroker* broker, const CMPIResult* result, object paths, str namespace) except -1:
     cdef Answer answer
-    answer.broker, answer.result, answer.properties, answer.names = broker, result, NULL, True
+    answer.broker, answer.result, answer.properties = broker, result, NULL
+    answer.names, answer.kept = True, False
     return send(&answer, Source(paths, namespace, True))
+
+
+cdef int send_made(const CMPIBroker* broker, const CMPIResult* result, object path, str namespace) except -1:
+    """Answers with the path of an instance that was made: SFCB keeps what it is given until the call ends."""
+    cdef Answer answer
+    answer.broker, answer.result, answer.properties = broker, result, NULL
+    answer.names, answer.kept = True, True
+    return send(&answer, Source((path,), namespace, True))
 
 
 cdef int send(Answer* answer, Source source) except -1:
@@ -220,5 +241,5 @@ cdef bint send_path(Answer* answer, const PackedRow* row) noexcept nogil:
     return (
         made is not NULL
         and taken(fault, answer.result.ft.returnObjectPath(answer.result, made), "a path", NULL)
-        and taken(fault, made.ft.release(made), "the release of a path", NULL)
+        and (answer.kept or taken(fault, made.ft.release(made), "the release of a path", NULL))
     )

@@ -33,11 +33,11 @@ def create(host: Host, definition: FilterDefinition) -> Filter:
         with _lock(host, name):
             _check_free(raw, name)
             handle = raw.nwfilterDefineXML(text)
-            made = _readable(handle)
-            if made is None or made.view.name != name:
-                handle.undefine()
-                raise Failed(f"libvirt can't keep a filter named {name!r}")
-            return made
+            try:
+                return _made(handle, name)
+            except BaseException:
+                _take_away(handle)
+                raise
 
     return host.connection.call(make, idempotent=False)
 
@@ -98,11 +98,22 @@ def _check_free(raw: Any, name: str) -> None:
         raise Exists(f"filter {name!r} already exists", None)
 
 
-def _readable(handle: Any) -> Filter | None:
+def _made(handle: Any, name: str) -> Filter:
+    """A filter that was just made; raises Failed where it is not as it should be."""
     try:
-        return filter_of(handle)
+        found = filter_of(handle)
     except Invalid:
-        return None
+        found = None
+    if found is None or found.view.name != name:
+        raise Failed(f"libvirt can't keep a filter named {name!r}")
+    return found
+
+
+def _take_away(handle: Any) -> None:
+    try:
+        handle.undefine()
+    except libvirt.libvirtError as error:
+        _log.error("a filter that was made could not be removed: %s", error)
 
 
 def _take_back(raw: Any, name: str, before: str) -> None:

@@ -52,20 +52,21 @@ def _check_filter(host: Host, role: str, name: str) -> None:
 
 
 class _Links(InstanceWriter):
-    """What both classes have in common: the Dependent is a filter."""
+    """What both classes have in common: where they look for hosts."""
 
     def __init__(self, hosts: Hosts) -> None:
         self.hosts = hosts
 
-    def _filter_path(self, request: ProviderRequest, host: Host, name: str) -> InstancePath:
-        classname = FILTER_LIST.class_name(request.prefix)
-        keys = (
-            ("SystemCreationClassName", f"{request.prefix}_{HOST}"),
-            ("SystemName", host.name()),
-            ("CreationClassName", classname),
-            ("Name", name),
-        )
-        return InstancePath(classname, keys, request.namespace)
+
+def _filter_path(request: ProviderRequest, host: Host, name: str) -> InstancePath:
+    classname = FILTER_LIST.class_name(request.prefix)
+    keys = (
+        ("SystemCreationClassName", f"{request.prefix}_{HOST}"),
+        ("SystemName", host.name()),
+        ("CreationClassName", classname),
+        ("Name", name),
+    )
+    return InstancePath(classname, keys, request.namespace)
 
 
 class NestedFilters(_Links):
@@ -88,8 +89,8 @@ class NestedFilters(_Links):
         with translated("Failed to update filter", Failed):
             nwfilter_changes.change(host, parent, include)
         ends = (
-            (ANTECEDENT, self._filter_path(request, host, parent)),
-            (DEPENDENT, self._filter_path(request, host, child)),
+            (ANTECEDENT, _filter_path(request, host, parent)),
+            (DEPENDENT, _filter_path(request, host, child)),
         )
         return InstancePath(request.cls.name, ends, request.namespace)
 
@@ -131,7 +132,7 @@ class AppliedFilters(_Links):
         _change_port(host, device_id, check, guard)
         ends = (
             (ANTECEDENT, _port_path(request, device_id)),
-            (DEPENDENT, self._filter_path(request, host, name)),
+            (DEPENDENT, _filter_path(request, host, name)),
         )
         return InstancePath(request.cls.name, ends, request.namespace)
 

@@ -283,6 +283,7 @@ struct call {
 	struct text results, violations;
 	int returned, done;
 	int returning; /* 'i'nstances, 'p'aths, 'd'ata or nothing */
+	int keeps; /* what is returned is used until the call ends, as SFCB does with the path of a made instance */
 	long wanted; /* results that are taken before one is refused, as for a client that has gone */
 };
 
@@ -1068,6 +1069,7 @@ static CMPIStatus return_path(const CMPIResult *self, const CMPIObjectPath *path
 		return status(CMPI_RC_ERR_INVALID_HANDLE);
 	check_keys(o);
 	put_path(&call->results, o);
+	o->given |= call->keeps;
 	return status(CMPI_RC_OK);
 }
 
@@ -1571,7 +1573,7 @@ static char *perform(struct json *r, double *took)
 		case 1: rc = CALL(Instance, enumerateInstanceNames); break;
 		case 2: rc = CALL(Instance, enumerateInstances, names); break;
 		case 3: rc = CALL(Instance, getInstance, names); break;
-		case 4: rc = CALL(Instance, createInstance, instance.value.inst); break;
+		case 4: mine.keeps = 1; rc = CALL(Instance, createInstance, instance.value.inst); break;
 		case 5: rc = CALL(Instance, modifyInstance, instance.value.inst, names); break;
 		case 6: rc = CALL(Instance, deleteInstance); break;
 		case 7: rc = CALL(Instance, execQuery, "SELECT * FROM X", "WQL"); break;

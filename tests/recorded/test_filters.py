@@ -165,14 +165,7 @@ def differences(row: dict[str, Any], world: World) -> Iterator[str]:
         ask(row, world.broker)
     except CIMError as error:
         failed = error
-    if expected is None and failed is not None:
-        yield f"refused: {failed}"
-    elif expected is not None and failed is None:
-        yield f"accepted, not {expected['description']}"
-    elif expected is not None and failed is not None:
-        same = failed.message.startswith(expected["description"])
-        if failed.status != expected["status"] or not same:
-            yield f"{failed}, not {expected['description']}"
+    yield from methods.answers_unlike(expected, failed)
     if "after" in row and failed is None:
         name = row["request"].get("Name") or methods.path_of(row["request"]["Antecedent"]).text(
             "Name"

@@ -155,6 +155,7 @@ REFERENCE_REASONS = {
     "default, kept in the guest's metadata",
     r"\?domain/memory\[unit=KiB\].*": "the maximum stays where less is asked for",
     r"5 .*, not ReferenceConfiguration domain is not compatible": "the classes are named",
+    r"4 .*has invalid InstanceID, not \w+ `InstanceID' from ReferenceConfiguration": "said as of other paths",
     r"1 .*, not Unable compare ReferenceConfiguration prefix": "the class is named",
     r"accepted, not .*SIGSEGV.*": "no crash",
 }
