@@ -149,7 +149,9 @@ class Delivered:
 class Clock:
     """When libvirt and when libvirtcim told of changes of each guest."""
 
-    def __init__(self, subject: Published | Delivered, uri: str, folder: Path, stack: ExitStack):
+    def __init__(
+        self, subject: Published | Delivered, uri: str, folder: Path, stack: ExitStack
+    ) -> None:
         self.subject = subject
         self._file = folder / "events"
         command = [sys.executable, "-m", "bench.events", "watch", uri, str(self._file)]
