@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Measures how long after libvirt's own event an indication of a guest is published.
+"""Measures how long after libvirt's own event an indication of a guest is published, and delivered.
 
-One guest after the other on real QEMU, and a burst: another process suspends and resumes a thousand guests
-of libvirtd's test driver as fast as it can. libvirt's event counts from when another client gets it, which
+Published: in process. Delivered: `libvirtcim serve` sends it to a listener that does nothing else. One
+guest after the other on real QEMU, and a burst: another process suspends and resumes a thousand guests of
+libvirtd's test driver as fast as it can. libvirt's event counts from when another client gets it, which
 does nothing else. Both are processes of their own: `python -m bench.events change URI`, `... watch URI FILE`.
 """
 
@@ -13,8 +14,9 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +25,17 @@ from typing import Any
 
 import libvirt
 import psutil
+import pywbem
 from tabulate import tabulate
 
 from bench import guests
 from bench.aims import Verdict
+from bench.listener import Listener, subscribe
+from bench.served import Server
 from libvirtcim import composition
+from libvirtcim.cim.declare import INTEROP
 from libvirtcim.cim.indications import Indication
-from libvirtcim.virt.events import EventCounters
+from libvirtcim.server.indications.status import StatusFile
 from libvirtcim.virt.host import Hosts, HostSettings
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
 
@@ -38,6 +44,9 @@ BURST_GUESTS = 1000
 ROUNDS_PER_REPETITION = 20
 SYSTEM = "KVM_ComputerSystemModifiedIndication"
 RESOURCES = "KVM_ResourceAllocationSettingDataModifiedIndication"
+_PATIENCE = 10.0
+"""Seconds without an indication after which no more is waited for."""
+_STEP = 0.001
 _CHANGES = frozenset({libvirt.VIR_DOMAIN_EVENT_SUSPENDED, libvirt.VIR_DOMAIN_EVENT_RESUMED})
 
 
@@ -70,59 +79,115 @@ class Result:
     delays: list[Delays]
 
 
-class Clock:
-    """When libvirt and when libvirtcim told of changes of each guest."""
+Told = tuple[str, float]
+"""UUID of a guest, and when it was told of (`time.perf_counter()`)."""
 
-    def __init__(self, uri: str, folder: Path, stack: ExitStack) -> None:
+
+class Published:
+    """Indications as this process publishes them."""
+
+    what = "published"
+
+    def __init__(self, uri: str, _folder: Path, stack: ExitStack) -> None:
         hosts = Hosts({"KVM": uri}, settings=HostSettings(side_file_dir=None))
         stack.callback(hosts.close)
         self._watcher = hosts.host("KVM").watcher
         self._lock = threading.Lock()
-        self._told: dict[str, list[float]] = defaultdict(list)
+        self._told: list[Told] = []
         indications = composition.broker(hosts).indications
         for name in (SYSTEM, RESOURCES):
             indications.subscribe("root/virt", name, self._receive)
         stack.callback(indications.close)
+        self.process = psutil.Process()
+
+    def _receive(self, indication: Indication) -> None:
+        if indication.instance.cls.name == SYSTEM:
+            with self._lock:
+                self._told.append(
+                    (indication.instance["IndicationIdentifier"], time.perf_counter())
+                )
+
+    def told(self) -> list[Told]:
+        """What has come until now."""
+        with self._lock:
+            return list(self._told)
+
+    def most_waiting(self, _changes: int) -> int:
+        """High-water mark of libvirt's events that wait."""
+        return self._watcher.counters.most_waiting
+
+
+class Delivered:
+    """Indications as a listener gets them from the embedded server, which is a process of its own."""
+
+    what = "delivered"
+
+    def __init__(self, uri: str, folder: Path, stack: ExitStack) -> None:
+        self._listener = stack.enter_context(Listener())
+        file = folder / f"subscriptions-{uuid.uuid4()}"
+        server = stack.enter_context(Server(uri, "--subscriptions", str(file)))
+        self._status = StatusFile(file)
+        with pywbem.WBEMConnection(server.url, default_namespace=INTEROP) as client:
+            subscribe(client, self._listener.url, (SYSTEM, RESOURCES))
+        self.process = psutil.Process(server.pid)
+
+    def told(self) -> list[Told]:
+        """What has come until now."""
+        came = list(self._listener.arrivals)
+        return [(one.identifier, one.when) for one in came if one.classname == SYSTEM]
+
+    def most_waiting(self, changes: int) -> int:
+        """High-water mark of libvirt's events that wait, when so many changes were told."""
+
+        def counters() -> dict[str, int] | None:
+            (found,) = (self._status.read() or {"sources": [{"changes": 0}]})["sources"]
+            return found if found["changes"] >= changes else None
+
+        return int(wait_until(counters, "the server's status")["most_waiting"])
+
+
+class Clock:
+    """When libvirt and when libvirtcim told of changes of each guest."""
+
+    def __init__(
+        self, subject: Published | Delivered, uri: str, folder: Path, stack: ExitStack
+    ) -> None:
+        self.subject = subject
         self._file = folder / "events"
         command = [sys.executable, "-m", "bench.events", "watch", uri, str(self._file)]
         other = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
         stack.callback(other.kill)
         assert other.stdout is not None
         other.stdout.readline()
+        self._size = self._resident()
 
-    @property
-    def counters(self) -> EventCounters:
-        """Of what is measured."""
-        return self._watcher.counters
-
-    def _receive(self, indication: Indication) -> None:
-        if indication.instance.cls.name == SYSTEM:
-            with self._lock:
-                self._told[indication.instance["IndicationIdentifier"]].append(time.perf_counter())
-
-    def told(self) -> int:
-        """How many indications have come."""
-        with self._lock:
-            return sum(map(len, self._told.values()))
+    def _resident(self) -> int:
+        return int(self.subject.process.memory_info().rss)
 
     def _events(self, count: int) -> dict[str, list[float]]:
         """When libvirt told of each guest."""
         wait_until(lambda: len(self._file.read_text().splitlines()) >= count, "libvirt's events")
-        found: dict[str, list[float]] = defaultdict(list)
-        for line in self._file.read_text().splitlines():
-            uuid, when = line.split()
-            found[uuid].append(float(when))
-        return found
+        lines = map(str.split, self._file.read_text().splitlines())
+        return _by_guest((uuid, float(when)) for uuid, when in lines)
 
-    def delays(self, what: str, changes: int, changing: float, memory: int) -> Delays:
+    def await_told(self, wanted: int) -> None:
+        """Returns when so much was told, or nothing more comes."""
+        count, since = 0, time.monotonic()
+        while count < wanted and time.monotonic() - since < _PATIENCE:
+            if (now := len(self.subject.told())) > count:
+                count, since = now, time.monotonic()
+            time.sleep(_STEP)
+
+    def delays(self, what: str, changes: int, changing: float) -> Delays:
         """What came of the changes."""
+        grown = self._resident() - self._size
+        told, came = _by_guest(self.subject.told()), self._events(changes)
         found = []
-        came = self._events(changes)
-        for uuid, events in came.items():
-            found += [told - event for event, told in zip(events, self._told[uuid], strict=False)]
-        more = [len(self._told[uuid]) - len(events) for uuid, events in came.items()]
+        for guest, events in came.items():
+            found += [when - event for event, when in zip(events, told[guest], strict=False)]
+        more = [len(told[guest]) - len(events) for guest, events in came.items()]
         return Delays(
-            what,
+            f"{what}, {self.subject.what}",
             len(came),
             changes,
             changes - len(found),
@@ -131,9 +196,16 @@ class Clock:
             median(found),
             quantiles(found, n=20)[-1],
             max(found),
-            self.counters.most_waiting,
-            memory,
+            self.subject.most_waiting(changes),
+            grown,
         )
+
+
+def _by_guest(told: Iterable[Told]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for guest, when in told:
+        found[guest].append(when)
+    return found
 
 
 def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
@@ -141,48 +213,62 @@ def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
     with tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as folder:
         progress("events: starting a libvirtd")
         with PrivateLibvirtd(Path(folder)) as box:
-            one = _one_by_one(box, repetitions * ROUNDS_PER_REPETITION, progress)
-            return Result(repetitions, [one, _burst(box, progress)])
+            rounds = repetitions * ROUNDS_PER_REPETITION
+            return Result(
+                repetitions,
+                [
+                    delays
+                    for subject in (Published, Delivered)
+                    for delays in (
+                        _one_by_one(box, subject, rounds, progress),
+                        _burst(box, subject, progress),
+                    )
+                ],
+            )
 
 
-def _one_by_one(box: PrivateLibvirtd, rounds: int, progress: Callable[[str], None]) -> Delays:
+Subject = type[Published] | type[Delivered]
+
+
+def _one_by_one(
+    box: PrivateLibvirtd, subject: Subject, rounds: int, progress: Callable[[str], None]
+) -> Delays:
     with ExitStack() as stack:
         raw = stack.enter_context(closing(libvirt.open(box.qemu_uri)))
         domain = raw.createXML(qemu_guest("one"))
-        clock = Clock(box.qemu_uri, box.directory, stack)
-        progress("events: a QEMU guest suspended and resumed")
-        began, size = time.perf_counter(), _resident()
+        stack.callback(domain.destroy)
+        clock = _clock(box, subject, box.qemu_uri, stack)
+        progress(f"events: a QEMU guest suspended and resumed, {subject.what}")
+        began = time.perf_counter()
         for number in range(rounds):
             for count, act in ((1, domain.suspend), (2, domain.resume)):
                 act()
-                wait_until(lambda n=2 * number + count: clock.told() >= n, "an indication")
+                clock.await_told(2 * number + count)
         taken = time.perf_counter() - began
-        found = clock.delays("QEMU, one by one", 2 * rounds, taken, _resident() - size)
-        domain.destroy()
-        return found
+        return clock.delays("QEMU, one by one", 2 * rounds, taken)
 
 
-def _burst(box: PrivateLibvirtd, progress: Callable[[str], None]) -> Delays:
+def _burst(box: PrivateLibvirtd, subject: Subject, progress: Callable[[str], None]) -> Delays:
     with ExitStack() as stack:
         raw = stack.enter_context(closing(libvirt.open(box.test_uri)))
-        for number in range(BURST_GUESTS):
+        missing = BURST_GUESTS + 1 - raw.numOfDomains()  # the test driver has a guest of its own
+        for number in range(missing):
             raw.createXML(guests.domain_xml(number, "test"))
-        clock = Clock(box.test_uri, box.directory, stack)
-        progress(f"events: {BURST_GUESTS} guests suspended and resumed at once")
-        size = _resident()
+        clock = _clock(box, subject, box.test_uri, stack)
+        progress(f"events: {BURST_GUESTS} guests suspended and resumed at once, {subject.what}")
         done = subprocess.run(
             [sys.executable, "-m", "bench.events", "change", box.test_uri],
             check=True,
             capture_output=True,
             text=True,
         )
-        changes = 2 * (BURST_GUESTS + 1)  # the test driver has a guest of its own
-        wait_until(lambda: clock.told() >= changes, "the last indication", 120)
-        return clock.delays("burst", changes, float(done.stdout), _resident() - size)
+        changes = 2 * (BURST_GUESTS + 1)
+        clock.await_told(changes)
+        return clock.delays("burst", changes, float(done.stdout))
 
 
-def _resident() -> int:
-    return psutil.Process().memory_info().rss
+def _clock(box: PrivateLibvirtd, subject: Subject, uri: str, stack: ExitStack) -> Clock:
+    return Clock(subject(uri, box.directory, stack), uri, box.directory, stack)
 
 
 def _change_all(uri: str) -> None:
@@ -214,7 +300,7 @@ def _watch(uri: str, file: str) -> None:
 
 def tables(result: Result) -> Iterator[str]:
     """The parts of the report."""
-    yield "from libvirt's event, as another client gets it, to the indication"
+    yield "from libvirt's event, as another client gets it, to the indication in process or at a listener"
     rows = [
         [
             d.what,
@@ -236,19 +322,24 @@ def tables(result: Result) -> Iterator[str]:
 
 def verdicts(result: Result) -> list[Verdict]:
     """The aims of indications."""
-    one, burst = result.delays
-    return [
-        Verdict(
-            f"indication <= {LATENCY * 1e3:g} ms after the event, median",
-            one.median <= LATENCY,
-            f"{one.median * 1e3:.1f} ms",
-        ),
-        Verdict(
-            f"burst of {burst.changes} changes: none lost, none invented",
-            burst.lost == burst.extra == 0,
-            f"{burst.lost} lost, {burst.extra} invented",
-        ),
-    ]
+    found = []
+    for delays in result.delays:
+        if delays.guests == 1:
+            found.append(
+                Verdict(
+                    f"{delays.what}: <= {LATENCY * 1e3:g} ms after the event, median",
+                    delays.median <= LATENCY,
+                    f"{delays.median * 1e3:.1f} ms",
+                )
+            )
+        found.append(
+            Verdict(
+                f"{delays.what}: {delays.changes} changes, none lost, none invented",
+                delays.lost == delays.extra == 0,
+                f"{delays.lost} lost, {delays.extra} invented",
+            )
+        )
+    return found
 
 
 if __name__ == "__main__":

@@ -21,25 +21,42 @@ _TIMEOUT = 120.0
 
 
 class Server:
-    """`libvirtcim serve` on a free port; `ready` is the time from its start until it listens."""
+    """`libvirtcim serve` over one hypervisor; `ready` is the time from its start until it listens.
 
-    def __init__(self, uri: str) -> None:
+    `port`: 0 takes a free one. `flags`: more of the command's. Nothing is kept of subscriptions unless
+    a flag says where.
+    """
+
+    def __init__(self, uri: str, *flags: str, port: int = 0) -> None:
         begin = time.perf_counter()
+        self._reading: threading.Thread | None = None
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-c", _COMMAND, "serve", "--listen", "127.0.0.1:0"),
+                *(sys.executable, "-c", _COMMAND, "serve", "--listen", f"127.0.0.1:{port}"),
                 *("--connection", f"{PREFIX}={uri}", "--config", "/dev/null"),
+                *("--subscriptions", "", *flags),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
         try:
-            self._client = Client(*self._address())
+            host, self.port = self._address()
+            self._client = Client(host, self.port)
         except BaseException:
             self.stop()
             raise
         self.ready = time.perf_counter() - begin
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return f"http://127.0.0.1:{self.port}"
 
     def _address(self) -> tuple[str, int]:
         """Where the server says it listens; from then on its log is read and dropped."""
@@ -49,7 +66,8 @@ class Server:
         for line in log:
             seen.append(line)
             if found := _LISTENING.search(line):
-                threading.Thread(target=log.read, daemon=True).start()
+                self._reading = threading.Thread(target=log.read, daemon=True)
+                self._reading.start()
                 return found[1], int(found[2])
         raise RuntimeError(f"the server did not start:\n{''.join(seen)}")
 
@@ -63,12 +81,25 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self._client.close()
-        self.stop()
+        if self._process.poll() is None:
+            self.stop()
 
     def stop(self) -> None:
         """End the server."""
         self._process.terminate()
+        self._await_end()
+
+    def kill(self) -> None:
+        """End the server as a crash would."""
+        self._process.kill()
+        self._await_end()
+
+    def _await_end(self) -> None:
         self._process.wait(30)
+        if self._reading is not None:
+            self._reading.join()
+        assert self._process.stderr is not None
+        self._process.stderr.close()
 
     def answer(self, request: Request) -> float:
         """Seconds of one round trip on the open connection, the whole answer read."""

@@ -43,6 +43,8 @@ OPTIONAL = ("aiohttp", "pywbem", "tabulate")
 
 DELIVERY_COUNTERS = ("queued", "delivered", "retried", "dropped", "expired", "refused")
 """What `doctor` shows of each destination of indications."""
+EVENT_COUNTERS = ("events", "changes", "overflows", "comparisons", "waiting", "most_waiting")
+"""What `doctor` shows of watching each hypervisor's guests."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -282,14 +284,18 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _print_subscriptions(subscriptions: dict[str, Any]) -> None:
-    """The destinations of a running server; nothing where there are none."""
-    if subscriptions["destinations"]:
-        print(f"\nindications, from server {subscriptions['server']}:")
+    """How a running server watches guests and tells its destinations; nothing where there are none."""
+    if not subscriptions["destinations"]:
+        return
+    print(f"\nindications, from server {subscriptions['server']}:")
     for row in subscriptions["destinations"]:
         print(f"{'-- ' if row['failing'] else 'ok '} {row['name']!r} {row['url']}")
         print("       " + ", ".join(f"{row[name]} {name}" for name in DELIVERY_COUNTERS))
         if row["last_error"]:
             print(f"       {row['last_error_time']}: {row['last_error']}")
+    for row in subscriptions["sources"]:
+        counted = (f"{row[name]} {name.replace('_', ' ')}" for name in EVENT_COUNTERS)
+        print(f"guests of {row['family']}: {', '.join(counted)}")
 
 
 def _register(options: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ class General:
         "Directory of libvirt-cim's per-guest files, read until taken over",
     )
     indication_queue: int = _setting(
-        1000, "Most indications that wait for one receiver; then the oldest are dropped"
+        10_000, "Most indications that wait for one receiver; then the oldest are dropped"
     )
     interop_namespace: str = _setting(
         INTEROP,

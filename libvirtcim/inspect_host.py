@@ -98,6 +98,7 @@ def _subscriptions(file: Path | None) -> dict[str, Any]:
         "file": file and str(file),
         "server": told["pid"] if told is not None and running else None,
         "destinations": told["destinations"] if told is not None and running else [],
+        "sources": told["sources"] if told is not None and running else [],
     }
 
 

@@ -7,6 +7,8 @@ import errno
 import logging
 import sys
 import threading
+from dataclasses import asdict
+from typing import Any
 
 from libvirtcim import composition, inspect_host
 from libvirtcim.config import Config
@@ -16,7 +18,7 @@ from libvirtcim.server.http import CIMServer
 from libvirtcim.server.indications.subscriptions import Subscriptions
 from libvirtcim.virt import hostname
 from libvirtcim.virt.errors import VirtError
-from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.host import Host, Hosts
 
 _log = logging.getLogger(__name__)
 
@@ -25,8 +27,19 @@ def make_server(config: Config, hosts: Hosts) -> CIMServer:
     """A server over the hosts, not yet started."""
     host_name = hostname.HostName(None).get
     broker = composition.broker(hosts, interop.providers(composition.NAMESPACES, host_name))
-    subscriptions = Subscriptions(broker, config.server, config.general.indication_queue, host_name)
+    subscriptions = Subscriptions(
+        broker,
+        config.server,
+        config.general.indication_queue,
+        host_name,
+        lambda: [_watched(host) for host in hosts],
+    )
     return CIMServer(broker, config.server, subscriptions)
+
+
+def _watched(host: Host) -> dict[str, Any]:
+    """What was seen of a host's guests, and told."""
+    return {"family": host.family.prefix, **asdict(host.watcher.counters)}
 
 
 def run(config: Config) -> int:

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from libvirtcim import cli, generate
 from libvirtcim.demo import sample_uri
 from libvirtcim.register import sfcb_layout
 from libvirtcim.server.indications.status import StatusFile
+from libvirtcim.virt.events import EventCounters
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ("--connection", f"KVM={sample_uri()}")
@@ -151,7 +153,7 @@ def test_doctor_tells_who_takes_indications(
     file, config = tmp_path / "subscriptions", tmp_path / "libvirtcim.toml"
     config.write_text(f'[server]\nsubscriptions = "{file}"\n')
     told = ("doctor", "--config", str(config), *SAMPLE)
-    nothing = {"file": str(file), "server": None, "destinations": []}
+    nothing = {"file": str(file), "server": None, "destinations": [], "sources": []}
     assert "indications" not in run(capsys, *told)[1]
     assert json.loads(run(capsys, *told, "--json")[1])["subscriptions"] == nothing
     counters = dict.fromkeys(cli.DELIVERY_COUNTERS, 7)
@@ -159,11 +161,16 @@ def test_doctor_tells_who_takes_indications(
               "last_error": None, "last_error_time": None}  # fmt: skip
     failing = {**taking, "name": "dead", "failing": True, "last_error": "no answer within 10 s",
                "last_error_time": "2026-01-01T00:00:00+00:00"}  # fmt: skip
-    StatusFile(file).write([taking, failing])
+    watched = {"family": "KVM", **asdict(EventCounters(events=12, most_waiting=3))}
+    StatusFile(file).write([taking, failing], [watched])
     out = run(capsys, *told)[1]
     assert f"indications, from server {os.getpid()}:\nok  'ops' http://ops:1\n" in out
     assert "7 queued, 7 delivered" in out
     assert "--  'dead'" in out and "2026-01-01T00:00:00+00:00: no answer within 10 s" in out
+    assert (
+        "guests of KVM: 12 events, 0 changes, 0 overflows, 0 comparisons, 0 waiting, 3 most waiting"
+        in out
+    )
     path = tmp_path / "subscriptions.status"
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
                            capture_output=True, text=True, check=True)  # fmt: skip

@@ -29,6 +29,11 @@ _STARTED_PAUSED = {
     libvirt.VIR_DOMAIN_EVENT_STARTED_WAKEUP: RUNNING,
 }
 """But there too it does of guests that come from another host, and of those that wake up."""
+_STOPPED = {
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: What.SAVED,
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: What.LEFT,
+}
+"""What "stopped" tells besides, by its detail."""
 _OTHER_EVENTS = (
     "METADATA_CHANGE",
     "DEVICE_ADDED",
@@ -55,8 +60,7 @@ def note_of(domain: Any, event: int, detail: int, *, starts_paused: bool) -> Not
         renamed = detail == libvirt.VIR_DOMAIN_EVENT_UNDEFINED_RENAMED
         return None if renamed else Note(What.UNDEFINED, name)
     if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
-        saved = detail == libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED
-        return Note(What.SAVED if saved else What.STOPPED, name)
+        return Note(_STOPPED.get(detail, What.STOPPED), name)
     if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
         state = _STARTED_PAUSED.get(detail) if starts_paused else RUNNING
         return None if state is None else Note(What.ENTERED, name, run, state)
@@ -90,7 +94,8 @@ class Registration:
 
     def _life(self, _raw: Any, domain: Any, event: int, detail: int, _opaque: object) -> None:
         note = note_of(domain, event, detail, starts_paused=self._starts_paused)
-        self._pile.note(domain.UUIDString(), note)
+        left = note is not None and note.what is What.LEFT
+        self._pile.note(domain.UUIDString(), note, again=left)
 
     def _other(self, _raw: Any, domain: Any, *_details: object) -> None:
         self._pile.note(domain.UUIDString(), Note(What.CHANGED, domain.name()))

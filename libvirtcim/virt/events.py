@@ -299,7 +299,7 @@ class _Watch:
                 self._pile.put_back(uuid, Mark(now + _MEDIA_SETTLE))
             return [] if read is None else [history.adopted(told, read)]
         give_up = now + self._settings.settle if mark.give_up is None else mark.give_up
-        if now < give_up:
+        if now < give_up and not history.has_left(mark.notes, read):
             self._pile.put_back(uuid, Mark(give_up, give_up=give_up, own=mark.own))
             return []
         return history.caught_up(told, read)

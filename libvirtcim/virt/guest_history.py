@@ -9,7 +9,7 @@ from the reading. Nothing here asks libvirt.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from libvirtcim.virt.guest import (
@@ -36,6 +36,8 @@ class What(enum.Enum):
     STOPPED = enum.auto()
     SAVED = enum.auto()
     """It has stopped, and its memory is kept."""
+    LEFT = enum.auto()
+    """It has stopped here, since it runs on another host. No event tells whether it is still stored."""
     CHANGED = enum.auto()
     """Anything else that can be seen of it."""
 
@@ -81,7 +83,7 @@ def is_whole(guest: Guest) -> bool:
     return guest.state != SHUTOFF and guest.live.id == guest.id
 
 
-OF_STATE = frozenset({What.ENTERED, What.STOPPED, What.SAVED})
+OF_STATE = frozenset({What.ENTERED, What.STOPPED, What.SAVED, What.LEFT})
 """Changes of a guest's state, with whatever they bring along."""
 
 
@@ -105,6 +107,11 @@ def agree(known: Guest | None, read: Guest | None) -> bool:
         return known is read
     same = known.id == read.id and known.persistent == read.persistent
     return same and _same_state(known, read)
+
+
+def has_left(notes: Sequence[Note], read: Guest | None) -> bool:
+    """Whether a guest that moved to another host is gone from this one: no further event will tell."""
+    return read is None and bool(notes) and notes[-1].what is What.LEFT
 
 
 def together(steps: list[Guest | None]) -> list[Guest | None]:

@@ -47,13 +47,21 @@ class Listener:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Takes what comes during the block."""
-        serving = pywbem.WBEMListener("127.0.0.1", http_port=self.port)
-        serving.add_callback(self.take)
-        serving.start()
+        self.start()
         try:
             yield
         finally:
-            serving.stop()
+            self.stop()
+
+    def start(self) -> None:
+        """Takes what comes from now on."""
+        self._serving = pywbem.WBEMListener("127.0.0.1", http_port=self.port)
+        self._serving.add_callback(self.take)
+        self._serving.start()
+
+    def stop(self) -> None:
+        """Takes nothing more."""
+        self._serving.stop()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,23 @@ def test_what_nobody_sends_any_more_is_kept(file: Path, log: pytest.LogCaptureFi
         assert len(everything(cim)) == 2
 
 
+def test_what_is_watched_may_hang(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server starts nevertheless; what was subscribed to works when it can."""
+    monkeypatch.setattr("libvirtcim.server.indications.subscriptions._BEGIN_TIME", 0.1)
+    listener, gate = RawListener(), threading.Event()
+    with running(subscriptions=str(file)) as served, served.client() as cim:
+        subscribe(cim, listener.url)
+    served = make(subscriptions=str(file))
+    begin = served.source.start
+    monkeypatch.setattr(served.source, "start", lambda publish: (gate.wait(30), begin(publish)))
+    with served.server, served.client() as cim, listener.listening():
+        assert cim.EnumerateClassNames() and served.source.publish is None
+        gate.set()
+        until(lambda: served.source.publish is not None, "the subscription works")
+        served.source.tick()
+        listener.wait(1)
+
+
 def test_a_destination_that_is_not_allowed_any_more(
     file: Path, log: pytest.LogCaptureFixture
 ) -> None:
@@ -424,7 +442,7 @@ def test_the_status_file(file: Path) -> None:
         assert row["last_error"]
         assert (status.read() or {})["pid"] == os.getpid()
     path = file.with_name("subscriptions.sqlite.status")
-    for content in ("{", "[]", json.dumps({"pid": 1})):
+    for content in ("{", "[]", json.dumps({"pid": 1, "destinations": []})):
         path.write_text(content)
         assert status.read() is None
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pywbem
@@ -18,6 +19,7 @@ from libvirtcim.config import Config, General
 from libvirtcim.demo import sample_uri
 from libvirtcim.server.http import CIMServer
 from libvirtcim.server.settings import ServerSettings
+from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.host import Hosts, HostSettings
 from tests import hypervisor
 from tests.virt.conftest import box, guest_image
@@ -40,10 +42,16 @@ class Served:
         return pywbem.WBEMConnection(self.url, default_namespace="root/virt", timeout=60)
 
 
-def running(connections: dict[str, str]) -> Iterator[Served]:
-    """Serves the connections on a free port until the test is over."""
-    config = Config(General(), ServerSettings(listen=(("127.0.0.1", 0),)), connections, sources=())
-    hosts = Hosts(connections, settings=HostSettings(side_file_dir=None))
+def running(
+    connections: dict[str, str], events: EventSettings | None = None, **settings: Any
+) -> Iterator[Served]:
+    """Serves the connections on a free port until the test is over; `settings` of the server."""
+    chosen = ServerSettings(listen=(("127.0.0.1", 0),), **{"subscriptions": "", **settings})
+    config = Config(General(), chosen, connections, sources=())
+    hosts = Hosts(
+        connections,
+        settings=HostSettings(side_file_dir=None, events=events or EventSettings()),
+    )
     server = serve.make_server(config, hosts)
     server.start()
     try:

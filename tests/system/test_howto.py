@@ -13,6 +13,7 @@ import libvirt
 import pytest
 
 from tests import hypervisor
+from tests.cimom.ports import free_port
 from tests.system.conftest import Served
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("hypervisor")]
@@ -51,9 +52,12 @@ def test_every_script_works(real: Served, box: hypervisor.PrivateLibvirtd) -> No
     assert len(found) >= 13
     # KVM guests' files are looked for on this machine; the hypervisor's own lie in the box
     images = box.directory / "lib" / "images"
-    for title in found:
-        if title != MIGRATION:
-            run(title, CIM_URL=real.url, IMAGES=str(images))
+    said = {
+        title: run(title, CIM_URL=real.url, IMAGES=str(images), LISTENER_PORT=str(free_port()))
+        for title in found
+        if title != MIGRATION
+    }
+    assert said["Watch guests"] == "web1 3 -> 2\nweb1 2 -> 9\nweb1 9 -> 2\nweb1 2 -> 3\n"
     connection = libvirt.open(box.qemu_uri)
     assert "web1" not in [domain.name() for domain in connection.listAllDomains()]
     assert connection.listAllNetworks() == []

@@ -333,7 +333,9 @@ def test_a_guest_that_moves() -> None:
         domain = stack.enter_context(defined(here, qemu_guest(GUEST, image)))
         domain.create()
         uuid = domain.UUIDString()
-        from_here = stack.enter_context(watched(both.a.qemu_uri))
+        # no event is to come that would have to be waited for
+        impatient = EventSettings(compare=0, settle=60.0)
+        from_here = stack.enter_context(watched(both.a.qemu_uri, impatient))
         to_there = stack.enter_context(watched(both.b.qemu_uri))
         domain.migrate3(there, {"migrate_uri": f"tcp://{both.address_b}:49152"}, MOVED)
         from_here.wait(uuid, 3)

@@ -173,6 +173,32 @@ def test_all_that_is_listed_can_be_read(host: Host) -> None:
     assert {base for base in HAS_ANY.split() if not counts.get(base)} == set()
 
 
+@pytest.fixture
+def snapshots(host: Host) -> Iterator[None]:
+    """A snapshot of a guest and one that follows it, and the jobs that made them."""
+    (service,) = host.client.EnumerateInstanceNames("KVM_VirtualSystemSnapshotService")
+    guest = host.named("ComputerSystem", "Name", "rd-asleep").path
+
+    def call(method: str, **arguments: Any) -> dict[str, Any]:
+        value, outputs = host.client.InvokeMethod(method, service, **arguments)
+        assert value == 0
+        return dict(outputs)
+
+    made = [
+        call(
+            "CreateSnapshot",
+            AffectedSystem=guest,
+            SnapshotSettings=pywbem.CIMInstance("KVM_VirtualSystemSettingData", {"ElementName": name}),
+            SnapshotType=pywbem.Uint16(2),
+        )["ResultingSnapshot"]
+        for name in ("rd-first", "rd-second")
+    ]  # fmt: skip
+    yield
+    for path in made:
+        call("DestroySnapshot", AffectedSnapshot=path)
+
+
+@pytest.mark.usefixtures("snapshots")
 def test_associations_agree_in_all_ways(host: Host) -> None:
     counts = reading.walked(host.served, "KVM")
     assert {base for base, count in counts.items() if not count} == set()

@@ -56,7 +56,7 @@ def entered(state: int, run: int = 3) -> Note:
     return Note(What.ENTERED, "g", run, state)
 
 
-STOPPED, SAVED = Note(What.STOPPED, "g"), Note(What.SAVED, "g")
+STOPPED, SAVED, LEFT = (Note(what, "g") for what in (What.STOPPED, What.SAVED, What.LEFT))
 DEFINED, UNDEFINED = Note(What.DEFINED, "g"), Note(What.UNDEFINED, "g")
 CHANGED = Note(What.CHANGED, "g")
 
@@ -73,6 +73,8 @@ def states(steps: list[Guest | None]) -> list[int | None]:
         (OFF, [STOPPED], OFF, [SHUTOFF]),
         (runs(), [entered(PAUSED), entered(RUNNING)], runs(), [PAUSED, RUNNING]),
         (runs(), [CHANGED], runs(), [RUNNING]),
+        (runs(), [LEFT], OFF, [SHUTOFF]),
+        (TRANSIENT, [LEFT], None, [None]),
         (runs(), [STOPPED, entered(RUNNING, 4)], runs(run=4), [SHUTOFF, RUNNING]),
         (runs(), [UNDEFINED, STOPPED], None, [RUNNING, None]),
         (runs(), [STOPPED, UNDEFINED, DEFINED], OFF, [SHUTOFF, None, SHUTOFF]),
@@ -177,6 +179,13 @@ def test_one_change_is_one_step() -> None:
     assert history.together([final]) == [final]
 
 
+def test_only_a_guest_that_moved_and_is_gone_has_left() -> None:
+    assert history.has_left([entered(PAUSED), LEFT], None)
+    assert not history.has_left([LEFT], OFF), "it may be stored still"
+    assert not history.has_left([STOPPED], None), "an event is to come"
+    assert not history.has_left([], None)
+
+
 @dataclass(frozen=True)
 class Handle:
     """What libvirt hands to a callback."""
@@ -201,6 +210,7 @@ class Handle:
         ("RESUMED", 0, entered(RUNNING)),
         ("STOPPED", 0, STOPPED),
         ("STOPPED", libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED, SAVED),
+        ("STOPPED", libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED, LEFT),
         ("SHUTDOWN", 0, None),
         ("PMSUSPENDED", 0, entered(PMSUSPENDED)),
         ("CRASHED", 0, entered(CRASHED)),

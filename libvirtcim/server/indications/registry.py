@@ -64,7 +64,7 @@ class _Work:
 
 
 class Registry:
-    """What clients have made, in memory and in the store; subscriptions work between start and stop.
+    """What clients have made, in memory and in the store; subscriptions work between load and stop.
 
     Safe in several threads. Methods raise CIMError; what they could not store has not happened.
     """
@@ -85,11 +85,8 @@ class Registry:
 
     # --- start and stop ----------------------------------------------------------------------
 
-    def start(self, delivery: Delivery) -> None:
-        """Reads the store and begins to work; raises StoreError where that can't be read.
-
-        A subscription that can't work, since nothing sends such indications now, is kept.
-        """
+    def load(self, delivery: Delivery) -> None:
+        """Reads the store; raises StoreError. What is new works from now on, what was read from `begin`."""
         with self._lock:
             elements, subscriptions = self._store.load()
             self._elements = {element.key: element for element in elements}
@@ -97,7 +94,14 @@ class Registry:
                 subscription.ends: subscription for subscription in subscriptions
             }
             self._delivery = delivery
-            for subscription in subscriptions:
+
+    def begin(self) -> None:
+        """Lets all subscriptions work; waits for what is watched as long as a new one would.
+
+        A subscription that can't work, since nothing sends such indications now, is kept.
+        """
+        with self._lock:
+            for subscription in self._subscriptions.values():
                 try:
                     self._begin(subscription)
                 except CIMError as error:

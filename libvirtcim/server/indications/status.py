@@ -20,9 +20,15 @@ class StatusFile:
         self._path = subscriptions and subscriptions.with_name(f"{subscriptions.name}.status")
         self._written: str | None = None
 
-    def write(self, destinations: Sequence[dict[str, Any]]) -> None:
-        """Replaces the content, if it has changed; without destinations no file is begun."""
-        text = json.dumps({"pid": os.getpid(), "destinations": destinations}, indent=1)
+    def write(
+        self, destinations: Sequence[dict[str, Any]], sources: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Replaces the content, if it has changed; without destinations no file is begun.
+
+        `sources`: what is counted where indications come from.
+        """
+        content = {"pid": os.getpid(), "destinations": destinations, "sources": sources}
+        text = json.dumps(content, indent=1)
         first_of_none = not destinations and self._written is None
         if self._path is None or text == self._written or first_of_none:
             return
@@ -38,13 +44,12 @@ class StatusFile:
         self._written = text
 
     def read(self) -> dict[str, Any] | None:
-        """`pid` of the server and its `destinations` (as `Sender.status`); None: nothing is known."""
+        """`pid` of the server, `destinations` (as `Sender.status`), `sources`; None: nothing is known."""
         if self._path is None:
             return None
         try:
             found = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return (
-            found if isinstance(found, dict) and {"pid", "destinations"} <= found.keys() else None
-        )
+        whole = isinstance(found, dict) and {"pid", "destinations", "sources"} <= found.keys()
+        return found if whole else None

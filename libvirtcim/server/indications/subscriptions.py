@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,18 +29,28 @@ _log = logging.getLogger(__name__)
 _TIDY_INTERVAL = 1.0
 """Seconds between two looks at what has expired or failed, and two writings of the status."""
 
+_BEGIN_TIME = 2.0
+"""Seconds that a starting server waits for its subscriptions to work: what they watch may hang."""
+
 
 class Subscriptions:
     """Subscriptions to a broker's indications: an asynchronous context in which they work.
 
     What clients make of it is served by the broker from now on. `queue`: most indications that wait for
-    one destination. Can be entered again after it was left; raises StoreError, OSError when entered.
+    one destination. `sources`: what is counted where indications come from, ready for JSON, for the
+    status. Can be entered again after it was left; raises StoreError, OSError when entered.
     """
 
     def __init__(
-        self, broker: Broker, settings: ServerSettings, queue: int, system_name: Callable[[], str]
+        self,
+        broker: Broker,
+        settings: ServerSettings,
+        queue: int,
+        system_name: Callable[[], str],
+        sources: Callable[[], Sequence[dict[str, Any]]] = tuple,
     ) -> None:
         self._settings = settings
+        self._sources = sources
         file = settings.subscriptions_file
         self._status = StatusFile(file)
         self._registry = Registry(
@@ -90,7 +100,11 @@ class Subscriptions:
             delivery = await stack.enter_async_context(
                 Delivery(Writer(self._settings.shown_host), self._persistence, self._reach, tls)
             )
-            await self._apart(functools.partial(self._registry.start, delivery))
+            await self._apart(functools.partial(self._registry.load, delivery))
+            beginning = asyncio.wrap_future(self._worker.submit(self._registry.begin))
+            done, _late = await asyncio.wait({beginning}, timeout=_BEGIN_TIME)
+            for begun in done:
+                begun.result()
             self._tidying = asyncio.create_task(self._tidy())
             stack.push_async_callback(self._stop)
             self._stack = stack.pop_all()
@@ -131,4 +145,4 @@ class Subscriptions:
                 _log.exception("subscriptions can't be looked after")
 
     def _write_status(self) -> None:
-        self._status.write(self.status())
+        self._status.write(self.status(), self._sources())
