@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from libvirtcim.virt.devids import AnyDevice, find
+from libvirtcim.virt.devids import devices
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
 from libvirtcim.virt.host import Host
@@ -247,9 +247,11 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
 
 
 def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
+    """Counts the devices of the kind: the id of one that is gone may become that of the next."""
+    before = _count(domain, kind)
     domain.detachDeviceFlags(xml, LIVE)
     until = time.monotonic() + host.settings.unplug_timeout
-    while _has(domain, kind, devid):
+    while _count(domain, kind) >= before:
         if time.monotonic() > until:
             raise Refused(
                 f"guest {domain.name()} doesn't release {devid} within "
@@ -258,9 +260,8 @@ def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
         time.sleep(_POLL)
 
 
-def _has(domain: Any, kind: str, devid: str) -> bool:
-    found: AnyDevice | None = find(Domain.view(domain.XMLDesc(0)), kind, devid)
-    return found is not None
+def _count(domain: Any, kind: str) -> int:
+    return len(devices(Domain.view(domain.XMLDesc(0)), kind))
 
 
 # --- whole guests ---------------------------------------------------------------------------------
