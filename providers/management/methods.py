@@ -118,7 +118,7 @@ def destroy_system(host: Host, request: ProviderRequest, arguments: Arguments) -
     """Switches AffectedSystem off and removes its definition; its disks stay."""
     name = arguments["AffectedSystem"].text("Name")
     if not name:
-        raise NotFound("Unable to retrieve domain name: AffectedSystem has no Name")
+        raise NotFound("Unable to retrieve domain name: Error 0")
     try:
         changes.remove(host, name)
     except ObjectNotFound as error:

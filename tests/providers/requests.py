@@ -7,15 +7,18 @@ XML.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lxml import etree
 
+from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, Instance
-from libvirtcim.virt.host import Host
+from libvirtcim.virt.host import Host, Hosts, HostSettings
 from tests.providers.wiring import (
     ALL,
     CONTEXT,
@@ -616,15 +619,17 @@ class Requests:
 
     def instance(self, base: str, values: Mapping[str, Any]) -> GivenInstance:
         """A setting as a client sends it."""
-        kind = base if base == VSSD else f"{base}ResourceAllocation"
+        kind = base if base.startswith(VSSD) else f"{base}ResourceAllocation"
         given = {n: Given(v) for n, v in self._filled(values).items() if v is not None}
         return GivenInstance(f"{self.prefix}_{kind}SettingData", given)
 
-    def call(self, method: str, **arguments: Any) -> None:
-        """Calls a method of the management service."""
-        service = path(self.prefix, "VirtualSystemManagementService", NS, Name="Management Service")
+    def call(
+        self, method: str, service: str = "VirtualSystemManagementService", **arguments: Any
+    ) -> None:
+        """Calls a method of a service."""
         given = {name: Given(value) for name, value in arguments.items()}
-        value, _outputs = self.broker.invoke_method(CONTEXT, service, method, given)
+        target = path(self.prefix, service, Name=service)
+        value, _outputs = self.broker.invoke_method(CONTEXT, target, method, given)
         assert value == 0
 
     def define(
@@ -685,6 +690,28 @@ class Requests:
         places = [domain] if row.base in WITHOUT_DEVICE else domain.findall("devices")
         for element in etree.fromstring(f"<all>{self._filled(row.xml)}</all>"):
             assert any(holds(one, element) for place in places for one in place), self.stored()
+
+
+@contextmanager
+def served(prefix: str, uri: str, files: Mapping[str, str]) -> Iterator[Requests]:
+    """Requests to a family that a hypervisor serves."""
+    hosts = Hosts({prefix: uri}, settings=HostSettings(side_file_dir=None))
+    try:
+        yield Requests(composition.broker(hosts), hosts.host(prefix), files)
+    finally:
+        hosts.close()
+
+
+@contextmanager
+def served_by_test_hypervisor(
+    prefix: str, folder: Path, files: Mapping[str, str] = {}
+) -> Iterator[Requests]:
+    """Requests to a family over an empty test hypervisor of its own; an empty file is there."""
+    image, node = folder / "disk.img", folder / "node.xml"
+    image.write_bytes(b"")
+    node.write_text("<node/>")
+    with served(prefix, f"test://{node}", {IMAGE: str(image), **files}) as requests:
+        yield requests
 
 
 ANYTHING = {("type", "arch")}

@@ -12,14 +12,21 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from libvirtcim import composition
 from libvirtcim.cim.errors import Failed
 from libvirtcim.providers.resource_allocation.base import Setting
 from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.virtual_system_setting_data import COLUMNS, VIRTUAL_SYSTEM_SETTING_DATA
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Hosts, HostSettings
-from tests.providers.requests import BLOCK, IMAGE, ROWS, VSSD, Requests, Row, plain, rows_of
+from tests.providers.requests import (
+    BLOCK,
+    ROWS,
+    VSSD,
+    Requests,
+    Row,
+    plain,
+    rows_of,
+    served_by_test_hypervisor,
+)
 from tests.providers.wiring import (
     ALL,
     KVM,
@@ -52,18 +59,11 @@ def test_it_is_shown(prefix: str, base: str, case: Case) -> None:
 def requests(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Requests]:
     """A family's service over an empty test hypervisor of its own."""
     parameters = request.node.callspec.params
-    prefix: str = parameters["prefix"]
-    image, block = tmp_path / "disk.img", tmp_path / "disk"
-    image.write_bytes(b"")
+    block = tmp_path / "disk"
     if "row" in parameters and BLOCK in parameters["row"].xml:
         make_block_device(block)
-    node = tmp_path / "node.xml"
-    node.write_text("<node/>")
-    hosts = Hosts({prefix: f"test://{node}"}, settings=HostSettings(side_file_dir=None))
-    yield Requests(
-        composition.broker(hosts), hosts.host(prefix), {IMAGE: str(image), BLOCK: str(block)}
-    )
-    hosts.close()
+    with served_by_test_hypervisor(parameters["prefix"], tmp_path, {BLOCK: str(block)}) as made:
+        yield made
 
 
 def make_block_device(place: Path) -> None:

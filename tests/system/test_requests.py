@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libvirtcim import composition
-from libvirtcim.virt.host import Hosts, HostSettings
 from tests import hypervisor
-from tests.providers.requests import IMAGE, Requests, Row, rows_of
+from tests.providers.requests import IMAGE, Requests, Row, rows_of, served
 from tests.providers.wiring import KVM, LXC, NAME
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("hypervisor")]
@@ -26,13 +24,10 @@ def requests(
     uri = {KVM: box.qemu_uri, LXC: box.lxc_uri}[prefix]
     image = tmp_path / "disk.img"
     image.write_bytes(bytes(1 << 20))
-    hosts = Hosts({prefix: uri}, settings=HostSettings(side_file_dir=None))
-    host = hosts.host(prefix)
-    made = Requests(composition.broker(hosts), host, {IMAGE: str(image)})
-    yield made
-    if NAME in [guest.name for guest in host.guests()]:
-        made.destroy()
-    hosts.close()
+    with served(prefix, uri, {IMAGE: str(image)}) as made:
+        yield made
+        if NAME in [guest.name for guest in made.host.guests()]:
+            made.destroy()
 
 
 ROWS = [(prefix, row) for prefix in (KVM, LXC) for row in rows_of(prefix, real=True)]
