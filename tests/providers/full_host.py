@@ -80,6 +80,12 @@ DEVICES = (
     "<filterref filter='web'/></interface>"
     "<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='virbr0'/></interface>"
     "<interface type='user'><mac address='52:54:00:00:00:03'/></interface>"
+    "<video><model type='vga'/></video>"
+    "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    "<tpm model='tpm-tis'><backend type='emulator'/></tpm>"
+    "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+    "<watchdog model='ib700'/>"
+    "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>"
 )
 
 
