@@ -13,7 +13,7 @@ from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Property
 from libvirtcim.cim.errors import Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
-from libvirtcim.providers import service, snapshot
+from libvirtcim.providers import service
 from libvirtcim.providers.common import (
     ALL,
     FamilyProvider,
@@ -23,6 +23,7 @@ from libvirtcim.providers.common import (
     translated,
 )
 from libvirtcim.providers.resource_pool import PoolItem, pool_with_id, pools_of_host
+from libvirtcim.providers.snapshots import methods as snapshot_methods
 from libvirtcim.virt.host import Hosts
 
 ADD, DEFINE, DESTROY = 1, 2, 3
@@ -124,7 +125,7 @@ SNAPSHOT = ServiceCapabilities(
         # the schema spells it so
         "AynchronousMethodsSupported": lambda i: [2, 4],
         "SynchronousMethodsSupported": lambda i: [3],
-        "SnapshotTypesSupported": lambda i: snapshot.types(i.host.family),
+        "SnapshotTypesSupported": lambda i: snapshot_methods.types(i.host.family),
     },
 )
 

@@ -41,6 +41,8 @@ from libvirtcim.virt.host import Hosts, Needs
 
 DEVICE_BASES = tuple(c.decl.base for c in CLASSES)
 SETTING_BASES = tuple(s.decl.base for s in SETTINGS.values())
+DEVICE_SETTING_BASES = tuple(SETTINGS[kind].decl.base for kind in CLASS_OF_KIND)
+"""Settings of devices that have a class of their own."""
 
 SYSTEM, VSSD, HOST = "ComputerSystem", "VirtualSystemSettingData", "HostSystem"
 
@@ -178,12 +180,14 @@ SETTINGS_DEFINE_STATE = Association(
         Handler(
             DEVICE_BASES,
             "ManagedElement",
-            SETTING_BASES,
+            DEVICE_SETTING_BASES,
             "SettingData",
             _setting_of_device,
             enumerated=True,
         ),
-        Handler(SETTING_BASES, "SettingData", DEVICE_BASES, "ManagedElement", _devices_of_setting),
+        Handler(
+            DEVICE_SETTING_BASES, "SettingData", DEVICE_BASES, "ManagedElement", _devices_of_setting
+        ),
         Handler((SYSTEM,), "ManagedElement", (VSSD,), "SettingData", _vssd_of, enumerated=True),
         Handler((VSSD,), "SettingData", (SYSTEM,), "ManagedElement", _system_of),
     ),

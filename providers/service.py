@@ -16,7 +16,7 @@ from libvirtcim.cim.jobs import Jobs
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
 from libvirtcim.cim.schema import ParameterInfo
-from libvirtcim.providers import migration, pool_configuration, snapshot
+from libvirtcim.providers import migration, pool_configuration
 from libvirtcim.providers.common import (
     ALL,
     HostItem,
@@ -26,6 +26,7 @@ from libvirtcim.providers.common import (
 )
 from libvirtcim.providers.jobs import jobs_of
 from libvirtcim.providers.management import methods
+from libvirtcim.providers.snapshots import methods as snapshot_methods
 from libvirtcim.virt import vsi
 from libvirtcim.virt.host import Host, Hosts
 
@@ -242,10 +243,11 @@ SNAPSHOT = Service(
     {"Name": lambda i: "SnapshotService"},
     operations={
         "CreateSnapshot": LongOperation(
-            snapshot.create, frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"})
+            snapshot_methods.create,
+            frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"}),
         ),
-        "ApplySnapshot": LongOperation(snapshot.apply, frozenset({"Snapshot"})),
-        "DestroySnapshot": Operation(snapshot.destroy, frozenset({"AffectedSnapshot"})),
+        "ApplySnapshot": LongOperation(snapshot_methods.apply, frozenset({"Snapshot"})),
+        "DestroySnapshot": Operation(snapshot_methods.destroy, frozenset({"AffectedSnapshot"})),
     },
 )
 

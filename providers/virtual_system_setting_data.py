@@ -10,6 +10,7 @@ from libvirtcim.cim.errors import NotFound
 from libvirtcim.cim.objects import InstancePath
 from libvirtcim.cim.provider import Columns, ProviderRequest
 from libvirtcim.providers.common import ALL, FamilyProvider, GuestItem, Provided, registered
+from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.host import Hosts, Needs
 
 ACTIONS: Mapping[str, int] = {"destroy": 2, "restart": 3, "preserve": 123}
@@ -75,6 +76,27 @@ VIRTUAL_SYSTEM_SETTING_DATA = ClassDecl(
         Property("Emulator", "string", "Device model program.", prefixes=("Xen", "KVM")),
         Property("Arch", "string", "Processor architecture, e.g. x86_64.", prefixes=("KVM",)),
         Property("Machine", "string", "Machine type, e.g. pc-q35-8.0.", prefixes=("KVM",)),
+        Property(
+            "Firmware",
+            "string",
+            "What starts the machine: bios (of PCs, the default there) or efi (UEFI).",
+            prefixes=("KVM",),
+        ),
+        Property(
+            "SecureBoot",
+            "boolean",
+            "Whether the firmware starts signed systems only; with Firmware efi.",
+            prefixes=("KVM",),
+        ),
+        Property(
+            "CPUMode",
+            "string",
+            "How like the host's the processors are: custom, host-model, host-passthrough, maximum.",
+            prefixes=("KVM",),
+        ),
+        Property(
+            "CPUModel", "string", "Model of the processors, with CPUMode custom.", prefixes=("KVM",)
+        ),
         Property("InitPath", "string", "First program of the container.", prefixes=("LXC",)),
     ),
     registration=registered("Virt_VSSD"),
@@ -113,6 +135,27 @@ def _boot_devices(item: GuestItem) -> list[str] | None:
     return list(item.guest.config.boot_devices) or None if _is_full_virt(item) else None
 
 
+BIOS, EFI = "bios", "efi"
+_FLASH = "pflash"
+"""libvirt's type of loader of firmware that is no BIOS."""
+_PC = frozenset({"i686", "x86_64"})
+"""Architectures whose machines have a BIOS unless something else is said."""
+
+
+def firmware(config: Domain) -> str | None:
+    """The kind of firmware that a definition asks for, or that its loader or machine has."""
+    if config.firmware is not None:
+        return config.firmware
+    if config.loader_type == _FLASH:
+        return EFI
+    return BIOS if config.arch in _PC and config.loader is None else None
+
+
+def secure_boot(config: Domain) -> bool | None:
+    """Whether the firmware is to start signed systems only; None where the definition does not say."""
+    return config.loader_secure if config.secure_boot is None else config.secure_boot
+
+
 COLUMNS: Columns = {
     "InstanceID": lambda i: f"{i.prefix}:{i.guest.name}",
     "VirtualSystemIdentifier": lambda i: i.guest.name,
@@ -138,6 +181,10 @@ COLUMNS: Columns = {
     "Emulator": lambda i: i.guest.config.emulator,
     "Arch": lambda i: i.guest.config.arch,
     "Machine": lambda i: i.guest.config.machine,
+    "Firmware": lambda i: firmware(i.guest.config),
+    "SecureBoot": lambda i: secure_boot(i.guest.config),
+    "CPUMode": lambda i: i.guest.config.cpu_mode,
+    "CPUModel": lambda i: i.guest.config.cpu_model or None,
     "InitPath": lambda i: i.guest.config.init,
 }
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import libvirt
+import pytest
 from lxml import etree
 
-from libvirtcim.virt import errors
+from libvirtcim.virt import errors, snapshots
 from libvirtcim.virt.connection import Connection
 
 T = TypeVar("T")
@@ -363,3 +365,10 @@ class StandInConnection(Connection):
     @property
     def ever_connected(self) -> bool:
         return self._recorded is not None
+
+
+def keep_memory_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has memory snapshots of guests looked for in a folder."""
+    monkeypatch.setattr(
+        snapshots, "memory_file", lambda _host, guest: f"{folder}/{guest.replace('/', '_')}.save"
+    )

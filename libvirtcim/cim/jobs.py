@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import TypeAlias
 
+from libvirtcim.cim import values
 from libvirtcim.cim.errors import CIMError, Failed, NotFound
 from libvirtcim.cim.objects import InstancePath
 
@@ -373,10 +374,8 @@ def _final_status(state: JobState, error: CIMError | None, job: Job) -> str:
 
 
 def timestamp(moment: float | None) -> str | None:
-    """A Unix time as CIM datetime in UTC (DSP0004 5.2.4)."""
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y%m%d%H%M%S.%f+000")
+    """A Unix time as CIM datetime in UTC."""
+    return None if moment is None else values.timestamp(datetime.fromtimestamp(moment, UTC))
 
 
 def interval(seconds: float) -> str:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
-from libvirtcim.virt.devids import AnyDevice, find
+from libvirtcim.virt.devids import devices
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
 from libvirtcim.virt.host import Host
@@ -247,9 +247,11 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
 
 
 def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
+    """Counts the devices of the kind: the id of one that is gone may become that of the next."""
+    before = _count(domain, kind)
     domain.detachDeviceFlags(xml, LIVE)
     until = time.monotonic() + host.settings.unplug_timeout
-    while not _released(domain, kind, devid):
+    while not _released(domain, kind, devid, before):
         if time.monotonic() > until:
             raise Refused(
                 f"guest {domain.name()} doesn't release {devid} within "
@@ -258,14 +260,17 @@ def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
         time.sleep(_POLL)
 
 
-def _released(domain: Any, kind: str, devid: str) -> bool:
-    """Whether a guest has a device no more; not while libvirt doesn't tell, since it may go any time."""
+def _released(domain: Any, kind: str, devid: str, before: int) -> bool:
+    """Whether a guest has a device less; not while libvirt doesn't tell, since it may go any time."""
     try:
-        found: AnyDevice | None = find(Domain.view(domain.XMLDesc(0)), kind, devid)
+        return _count(domain, kind) < before
     except libvirt.libvirtError as exc:
         _log.info("guest %s: not known whether it has released %s: %s", domain.name(), devid, exc)
         return False
-    return found is None
+
+
+def _count(domain: Any, kind: str) -> int:
+    return len(devices(Domain.view(domain.XMLDesc(0)), kind))
 
 
 # --- whole guests ---------------------------------------------------------------------------------

@@ -13,6 +13,12 @@ graphics    ``vnc``, ``sdl:<display>``, ``spice``, graphics, and consoles of typ
 input       ``<type>:<bus>``                       inputs
 console     ``charconsole:<port>``                 consoles
 controller  ``controller:<type>:<index>``          controllers
+video       ``video``                              video adapters
+channel     ``channel:<name or type of target>``   channels
+tpm         ``tpm``                                trusted platform modules
+rng         ``rng:<source>``                       random number generators
+watchdog    ``watchdog``                           watchdogs
+hostdev     ``hostdev:<type>:<address on host>``   host devices
 =========== ====================================== ==============================================
 
 A part that the definition lacks is left out (``sdl``); the port of a console counts as 0. The first
@@ -25,24 +31,32 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from libvirtcim.virt.devices.chardev import Console
+from libvirtcim.virt.devices.chardev import Channel, Console
 from libvirtcim.virt.devices.controller import Controller
 from libvirtcim.virt.devices.disk import Disk
 from libvirtcim.virt.devices.filesystem import Filesystem
 from libvirtcim.virt.devices.graphics import Graphics
 from libvirtcim.virt.devices.input import Input
 from libvirtcim.virt.devices.interface import Interface
+from libvirtcim.virt.devices.misc import HostDevice, Rng, Tpm, Watchdog
+from libvirtcim.virt.devices.video import Video
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.families import (
+    CHANNEL,
     CONSOLE,
     CONTROLLER,
     DEVICE_KINDS,
     DISK,
     GRAPHICS,
+    HOSTDEV,
     INPUT,
     MEM,
     NET,
     PROC,
+    RNG,
+    TPM,
+    VIDEO,
+    WATCHDOG,
 )
 
 
@@ -74,6 +88,12 @@ AnyDevice = (
     | Console
     | Input
     | Controller
+    | Video
+    | Channel
+    | Tpm
+    | Rng
+    | Watchdog
+    | HostDevice
 )
 
 
@@ -123,6 +143,12 @@ _KINDS: dict[str, _Kind] = {
     INPUT: _Kind(lambda d: d.inputs, lambda i: _joined(i.type, i.bus)),
     CONSOLE: _Kind(lambda d: d.consoles, lambda c: _joined("charconsole", c.target_port or 0)),
     CONTROLLER: _Kind(lambda d: d.controllers, lambda c: _joined("controller", c.type, c.index)),
+    VIDEO: _Kind(lambda d: d.videos, lambda v: v.TAG),
+    CHANNEL: _Kind(lambda d: d.channels, lambda c: _joined(c.TAG, c.target_name or c.target_type)),
+    TPM: _Kind(lambda d: d.tpms, lambda t: t.TAG),
+    RNG: _Kind(lambda d: d.rngs, lambda r: _joined(r.TAG, r.source_text)),
+    WATCHDOG: _Kind(lambda d: d.watchdogs, lambda w: w.TAG),
+    HOSTDEV: _Kind(lambda d: d.hostdevs, lambda h: _joined(h.TAG, h.type, h.source_text)),
 }
 
 

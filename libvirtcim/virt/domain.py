@@ -32,6 +32,7 @@ from libvirtcim.virt.xmltree import (
     Text,
     Values,
     XmlObject,
+    YesNo,
     computed,
 )
 
@@ -70,7 +71,11 @@ class Domain(XmlObject):
     arch = Attr("os/type", "arch")
     machine = Attr("os/type", "machine")
     firmware = Attr("os", "firmware")
+    secure_boot = YesNo("os/firmware/feature[@name='secure-boot']", "enabled")
+    enrolled_keys = YesNo("os/firmware/feature[@name='enrolled-keys']", "enabled")
     loader = Text("os/loader")
+    loader_type = Attr("os/loader", "type")
+    loader_secure = YesNo("os/loader", "secure")
     nvram = Text("os/nvram")
     kernel = Text("os/kernel")
     initrd = Text("os/initrd")
@@ -81,6 +86,10 @@ class Domain(XmlObject):
     acpi = Flag("features/acpi")
     apic = Flag("features/apic")
     pae = Flag("features/pae")
+    cpu_mode = Attr("cpu", "mode")
+    cpu_match = Attr("cpu", "match")
+    cpu_check = Attr("cpu", "check")
+    cpu_model = Text("cpu/model")
     clock_offset = Attr("clock", "offset")
     on_poweroff = Text("on_poweroff")
     on_reboot = Text("on_reboot")

@@ -17,11 +17,18 @@ GRAPHICS = "graphics"
 INPUT = "input"
 CONSOLE = "console"
 CONTROLLER = "controller"
+VIDEO = "video"
+CHANNEL = "channel"
+TPM = "tpm"
+RNG = "rng"
+WATCHDOG = "watchdog"
+HOSTDEV = "hostdev"
+
+_COMMON_KINDS = (NET, DISK, MEM, PROC, GRAPHICS, INPUT, CONSOLE)
+_KINDS_OF_MACHINES = (CONTROLLER, VIDEO, CHANNEL, TPM, RNG, WATCHDOG, HOSTDEV)
 
 # The order in which a guest's devices are walked.
-DEVICE_KINDS = (NET, DISK, MEM, PROC, GRAPHICS, INPUT, CONSOLE, CONTROLLER)
-
-_COMMON_KINDS = frozenset(DEVICE_KINDS) - {CONTROLLER}
+DEVICE_KINDS = (*_COMMON_KINDS, *_KINDS_OF_MACHINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class Family:
     connection_types: frozenset[str]
     side_file_type: str
     domain_types: tuple[str, ...]
-    device_kinds: frozenset[str] = _COMMON_KINDS
+    device_kinds: frozenset[str] = frozenset(_COMMON_KINDS)
     unmakeable_kinds: frozenset[str] = frozenset()
     """Kinds of devices that new guests can't be given."""
     nostate_is_running: bool = False

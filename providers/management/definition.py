@@ -12,7 +12,13 @@ from collections.abc import Callable, Mapping
 from libvirtcim.cim.objects import Value
 from libvirtcim.providers.resource_allocation import graphics
 from libvirtcim.providers.resource_allocation.target import SettingError, Target, kind_here
-from libvirtcim.providers.virtual_system_setting_data import ACTIONS
+from libvirtcim.providers.virtual_system_setting_data import (
+    ACTIONS,
+    BIOS,
+    EFI,
+    firmware,
+    secure_boot,
+)
 from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.devices.chardev import Console
 from libvirtcim.virt.devices.input import Input
@@ -54,11 +60,54 @@ def _boot_devices(domain: Domain, value: Value) -> None:
     domain.boot_devices = tuple(value) or DEFAULT_BOOT_DEVICES
 
 
+def _firmware(domain: Domain, kind: str) -> None:
+    """libvirt chooses the files of another kind of firmware."""
+    if kind == firmware(domain):
+        return
+    _forget_firmware(domain)
+    domain.firmware = None if kind == BIOS else kind
+
+
+def _forget_firmware(domain: Domain) -> None:
+    domain.firmware = domain.loader = domain.nvram = None
+    domain.secure_boot = domain.enrolled_keys = None
+
+
+def _secure_boot(domain: Domain, wanted: bool) -> None:
+    if wanted == bool(secure_boot(domain)):
+        return
+    if firmware(domain) != EFI:
+        raise SettingError(f"SecureBoot needs Firmware {EFI}")
+    _forget_firmware(domain)
+    domain.firmware = EFI
+    domain.secure_boot = domain.enrolled_keys = wanted
+
+
+CUSTOM = "custom"
+
+
+def _cpu_mode(domain: Domain, mode: str) -> None:
+    if mode != domain.cpu_mode:
+        domain.cpu_mode = mode
+        domain.cpu_match = domain.cpu_check = domain.cpu_model = None  # of the former mode
+
+
+def _cpu_model(domain: Domain, model: str) -> None:
+    """A model that is there already stays with its mode; another one makes it custom."""
+    if model != domain.cpu_model:
+        _cpu_mode(domain, CUSTOM)
+        domain.cpu_model = model
+
+
 _FULLY_VIRTUAL: Mapping[str, Callable[[Domain, Value], None]] = {
     "BootDevices": _boot_devices,
     "Arch": _set("arch"),
     "Machine": _set("machine"),
     "Emulator": _set("emulator"),
+    "Firmware": _firmware,
+    "SecureBoot": _secure_boot,
+    "CPUModel": _cpu_model,
+    "CPUMode": _cpu_mode,
 }
 _PARAVIRTUAL: Mapping[str, Callable[[Domain, Value], None]] = {
     "Bootloader": _set("bootloader"),
@@ -86,7 +135,7 @@ def is_full_virt(domain: Domain) -> bool:
 def apply(domain: Domain, values: Values, host: Host) -> None:
     """Writes what is given to a definition, and nothing else; raises SettingError."""
     _choose_os_type(domain, values, host)
-    if values.get("Emulator") is not None:
+    if values.get("Emulator") not in (None, domain.emulator):
         _check_emulator(values["Emulator"], host)
     if values.get("Arch") is not None and domain.arch not in (None, values["Arch"]):
         domain.machine = domain.emulator = None  # libvirt's choice, unless they are given too

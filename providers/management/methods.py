@@ -19,7 +19,7 @@ from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.providers.common import GuestItem, HostReading, cim_error
 from libvirtcim.providers.device import parts_of_id
 from libvirtcim.providers.management import definition, resources
-from libvirtcim.providers.management.resources import Asked
+from libvirtcim.providers.management.resources import Asked, Found
 from libvirtcim.providers.resource_allocation.base import Setting
 from libvirtcim.providers.resource_allocation.target import SettingError
 from libvirtcim.providers.virtual_system_setting_data import VIRTUAL_SYSTEM_SETTING_DATA
@@ -118,7 +118,7 @@ def destroy_system(host: Host, request: ProviderRequest, arguments: Arguments) -
     """Switches AffectedSystem off and removes its definition; its disks stay."""
     name = arguments["AffectedSystem"].text("Name")
     if not name:
-        raise NotFound("Unable to retrieve domain name: AffectedSystem has no Name")
+        raise NotFound("Unable to retrieve domain name: Error 0")
     try:
         changes.remove(host, name)
     except ObjectNotFound as error:
@@ -232,12 +232,13 @@ def modify_resource_settings(host: Host, request: ProviderRequest, arguments: Ar
         shown = {
             name: GuestItem(request.prefix, reading, host.guest(name, Needs.ALL)) for name in edits
         }
+        wanted = [resources.asked(instance, host.family) for instance in given]
+        found = _find(edits, [one.known() for one in wanted], ids)
         changed = []
-        for instance, (name, devid) in zip(given, ids, strict=True):
-            one = resources.asked(instance, host.family)
+        for one, resource, (name, devid) in zip(wanted, found, ids, strict=True):
             with _known(name, devid):
-                found = resources.modify(edits[name], shown[name], one, devid)
-            changed.append(_path(request, one.known(), name, found))
+                becomes = resources.modify(edits[name], shown[name], one, resource)
+            changed.append(_path(request, resource.setting, name, becomes))
         return changed
 
     changed = _change(host, [name for name, _devid in ids], work_out, "Modify resource failed")
@@ -249,11 +250,11 @@ def remove_resource_settings(host: Host, request: ProviderRequest, arguments: Ar
     given: Sequence[InstancePath] = arguments["ResourceSettings"]
     settings = [_removable(path) for path in given]
     ids = [_removable_id(path) for path in given]
+    _check_each_once(ids)
 
     def work_out(edits: Mapping[str, Edit]) -> None:
-        for setting, (name, devid) in zip(settings, ids, strict=True):
-            with _known(name, devid):
-                resources.remove(edits[name], setting, devid)
+        for found, (name, _devid) in zip(_find(edits, settings, ids), ids, strict=True):
+            resources.remove(edits[name], found)
 
     _change(host, [name for name, _devid in ids], work_out, "Remove resource failed")
     return {}
@@ -277,6 +278,24 @@ def _removable(path: InstancePath) -> Setting:
     if setting is None or setting.make is None:
         raise Failed(f"Cannot delete resources of type {resources.type_number(setting)}")
     return setting
+
+
+def _check_each_once(ids: Sequence[tuple[str, str]]) -> None:
+    """What a request has taken away already it can't take away again."""
+    for name, devid in ids:
+        if ids.count((name, devid)) > 1:
+            raise NotFound(f"No such instance ({name}/{devid}) but once")
+
+
+def _find(
+    edits: Mapping[str, Edit], settings: Sequence[Setting], ids: Sequence[tuple[str, str]]
+) -> list[Found]:
+    """The resources of guests that are called so."""
+    found = []
+    for setting, (name, devid) in zip(settings, ids, strict=True):
+        with _known(name, devid):
+            found.append(resources.find(edits[name], setting, devid))
+    return found
 
 
 @contextmanager

@@ -17,7 +17,22 @@ from libvirtcim.providers.resource_allocation.target import SettingError, Target
 from libvirtcim.virt import changes, devids
 from libvirtcim.virt.changes import Edit
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.families import CONTROLLER, DISK, GRAPHICS, INPUT, MEM, NET, PROC, Family
+from libvirtcim.virt.families import (
+    CHANNEL,
+    CONTROLLER,
+    DISK,
+    GRAPHICS,
+    HOSTDEV,
+    INPUT,
+    MEM,
+    NET,
+    PROC,
+    RNG,
+    TPM,
+    VIDEO,
+    WATCHDOG,
+    Family,
+)
 from libvirtcim.virt.host import Guest, Host
 
 SETTING_OF_BASE: Mapping[str, Setting] = {
@@ -26,10 +41,16 @@ SETTING_OF_BASE: Mapping[str, Setting] = {
     pool.NET_POOL.base: net.SETTING,
     pool.DISK_POOL.base: disk.SETTING,
 }
-_LIVE = frozenset({NET, DISK, CONTROLLER})
+_LIVE = frozenset({NET, DISK, CONTROLLER, CHANNEL, RNG, WATCHDOG, HOSTDEV})
 """Kinds of devices that come, go and change while guests run; others change with the next start."""
 ADD, REMOVE, MODIFY = (f"Unable to change ({number}) device" for number in range(3))
 """What is said before libvirt's text; clients know the numbers."""
+
+
+_INSTEAD = frozenset({VIDEO, TPM, WATCHDOG})
+"""Kinds of which those asked for take the place of all that a reference has."""
+_ONE_OF_ID = frozenset({NET, GRAPHICS, CONTROLLER, CHANNEL, HOSTDEV})
+"""Kinds of which one asked for takes the place of one of the same id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +108,9 @@ def give(domain: Domain, resources: Sequence[Asked], host: Host) -> None:
     """Gives a new guest its resources; raises SettingError."""
     target = Target(host, domain, new=True)
     for one in resources:
+        if one.setting is not None and one.setting.kind in _INSTEAD:
+            setattr(domain, one.setting.place, ())
+    for one in resources:
         setting = one.setting
         if setting is None:
             continue
@@ -96,7 +120,7 @@ def give(domain: Domain, resources: Sequence[Asked], host: Host) -> None:
         device = setting.new(one.values, target)
         if setting.kind == INPUT:
             domain.inputs = ()
-        elif setting.kind in (NET, GRAPHICS, CONTROLLER):
+        elif setting.kind in _ONE_OF_ID:
             _drop_same(domain, setting, device)
         elif setting.kind == DISK:
             _check_unique(domain, setting, device)
@@ -180,49 +204,70 @@ def _devid(domain: Domain, setting: Setting, device: Any) -> str:
     return devids.identify(setting.kind, device)
 
 
-def remove(edit: Edit, setting: Setting, devid: str) -> None:
-    """Takes a resource away; raises LookupError where the guest has none of that id."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A resource of a guest as it is before the request changes anything.
+
+    `stored`, `running`: the device in the stored definition and in the guest that runs; None where
+    there is none.
+    """
+
+    setting: Setting
+    devid: str
+    stored: Any
+    running: Any
+
+    def of_definition(self) -> Any:
+        """The device in the stored definition; raises SettingError where only the guest has it."""
+        if self.stored is None:
+            raise SettingError(f"Device `{self.devid}' not found")
+        return self.stored
+
+
+def find(edit: Edit, setting: Setting, devid: str) -> Found:
+    """The resource of that id; raises LookupError where the guest has none.
+
+    Ids follow from what a guest has, so all that a request names is to be found before it is changed.
+    """
     stored = devids.find(edit.config, setting.kind, devid)
-    running = _running(edit, setting, devid)
+    running = None if edit.live is None else devids.find(edit.live, setting.kind, devid)
     if stored is None and running is None:
         raise LookupError(devid)
-    if running is not None and setting.kind in _LIVE:
-        edit.live_steps.append(changes.detach(REMOVE, edit, running.to_xml(), setting.kind, devid))
-    elif stored is None:
-        raise SettingError(f"Device `{devid}' not found")
-    if stored is not None:
-        _delete(edit.config, setting, stored)
+    return Found(setting, devid, stored, running)
 
 
-def _running(edit: Edit, setting: Setting, devid: str) -> Any:
-    """The device in a guest that runs; None where it has none of that id, or is off."""
-    return None if edit.live is None else devids.find(edit.live, setting.kind, devid)
+def remove(edit: Edit, found: Found) -> None:
+    """Takes a resource away; raises SettingError where that can't be done to a guest that runs."""
+    kind = found.setting.kind
+    if found.running is not None and kind in _LIVE:
+        xml = found.running.to_xml()
+        edit.live_steps.append(changes.detach(REMOVE, edit, xml, kind, found.devid))
+        if found.stored is None:
+            return
+    _delete(edit.config, found.setting, found.of_definition())
 
 
-def modify(edit: Edit, shown: GuestItem, one: Asked, devid: str) -> str:
+def modify(edit: Edit, shown: GuestItem, one: Asked, found: Found) -> str:
     """Changes what is given and differs from what is shown; returns the id, which may be another.
 
     `shown`: the guest as it was read for this change, with all that settings need.
 
-    Raises LookupError where the guest has no resource of that id, SettingError.
+    Raises LookupError where the guest is not shown with the resource, SettingError.
     """
-    setting = one.known()
-    values = _changed(shown, one, setting, devid)
-    running = edit.live is not None
+    setting = found.setting
+    values = _changed(shown, one, setting, found.devid)
+    target = Target(edit.host, edit.config, running=edit.live is not None)
     if setting.kind in (MEM, PROC):
-        setting.apply(edit.config, values, Target(edit.host, edit.config, running=running))
+        setting.apply(edit.config, values, target)
         if edit.live is not None:
             _modify_live_numbers(edit, shown.guest, setting, values)
-        return devid
-    stored: Any = devids.find(edit.config, setting.kind, devid)
-    if stored is None:
-        raise SettingError(f"Device `{devid}' not found")
-    setting.apply(stored, values, Target(edit.host, edit.config, running=running))
-    live = _running(edit, setting, devid)
-    if edit.live is not None and live is not None and setting.kind in _LIVE:
-        target = Target(edit.host, edit.live, running=True)
+        return found.devid
+    stored = found.of_definition()
+    setting.apply(stored, values, target)
+    if edit.live is not None and found.running is not None and setting.kind in _LIVE:
+        live = Target(edit.host, edit.live, running=True)
         edit.live_steps += changes.update(
-            MODIFY, live, lambda device: setting.apply(device, values, target)
+            MODIFY, found.running, lambda device: setting.apply(device, values, live)
         )
     return _devid(edit.config, setting, stored)
 

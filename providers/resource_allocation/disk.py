@@ -59,6 +59,19 @@ DISK = ClassDecl(
         Property("DriverType", "string", "Image format, e.g. qcow2.", prefixes=_FULL),
         Property("DriverCache", "string", "Cache mode, e.g. none.", prefixes=_FULL),
         Property(
+            "DriverIO",
+            "string",
+            "How the host reads and writes: threads, native, io_uring.",
+            prefixes=("KVM",),
+        ),
+        Property(
+            "DriverDiscard",
+            "string",
+            "What becomes of blocks that the guest discards: unmap, ignore.",
+            prefixes=("KVM",),
+        ),
+        Property("SerialNumber", "string", "Serial number that the guest sees.", prefixes=("KVM",)),
+        Property(
             "AccessMode",
             "string",
             "Security mode of a mounted directory, e.g. mapped.",
@@ -141,6 +154,9 @@ _OF_DISKS = {
     "BusType": "bus",
     "DriverName": "driver_name",
     "DriverCache": "driver_cache",
+    "DriverIO": "driver_io",
+    "DriverDiscard": "driver_discard",
+    "SerialNumber": "serial",
     "rawio": "rawio",
     "sgio": "sgio",
 }

@@ -104,7 +104,12 @@ _SOURCES = ("source_network", "source_bridge", "source_dev", "source_mode")
 def _make(values: Mapping[str, Value], target: Target) -> Interface:
     if values.get("NetworkType") is None:
         raise SettingError("No Network Type specified")
-    return Interface.new(mac=values.get("Address") or target.fresh_mac())
+    return Interface.new(mac=_normal(values.get("Address") or target.fresh_mac()))
+
+
+def _normal(mac: str) -> str:
+    """As libvirt gives it back: what the interface is known by from now on."""
+    return mac.lower()
 
 
 def _write(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
@@ -118,7 +123,7 @@ def _write(nic: Interface, values: Mapping[str, Value], target: Target) -> None:
     address = values.get("Address")
     if address:
         target.check_mac(address)
-        nic.mac = address
+        nic.mac = _normal(address)
     write_source = _SOURCE_OF_TYPE.get(kind)
     if write_source is not None:
         write_source(nic, values, target)

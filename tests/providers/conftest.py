@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from libvirtcim.virt import hostname, snapshots
+from libvirtcim.virt import hostname
+from tests.standin import keep_memory_in
 
 
 @pytest.fixture(autouse=True)
 def save_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Where memory snapshots of guests are looked for; empty."""
     monkeypatch.setattr(hostname, "short_name", lambda: "h1")
-    monkeypatch.setattr(
-        snapshots, "memory_file", lambda _host, guest: f"{tmp_path}/{guest.replace('/', '_')}.save"
-    )
+    keep_memory_in(tmp_path, monkeypatch)
     return tmp_path

@@ -9,7 +9,7 @@ from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import Failed
 from libvirtcim.cim.jobs import Job, JobState, Purpose
 from libvirtcim.providers.jobs import MIGRATION_JOB, SERVICE_OF
-from libvirtcim.providers.snapshot import PREFIXES as SNAPSHOT_PREFIXES
+from libvirtcim.providers.snapshots.settings import PREFIXES as SNAPSHOT_PREFIXES
 from tests.providers.wiring import NAME, UUID, broker_of, guest, path
 from tests.standin import Managed, Pool, Snapshot, Volume
 
@@ -80,6 +80,12 @@ DEVICES = (
     "<filterref filter='web'/></interface>"
     "<interface type='bridge'><mac address='52:54:00:00:00:02'/><source bridge='virbr0'/></interface>"
     "<interface type='user'><mac address='52:54:00:00:00:03'/></interface>"
+    "<video><model type='vga'/></video>"
+    "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    "<tpm model='tpm-tis'><backend type='emulator'/></tpm>"
+    "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+    "<watchdog model='ib700'/>"
+    "<hostdev mode='subsystem' type='usb'><source><address bus='1' device='2'/></source></hostdev>"
 )
 
 

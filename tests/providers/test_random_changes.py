@@ -29,7 +29,7 @@ HEAD = """<domain type='qemu' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.
     <emulator>/usr/bin/qemu</emulator>
     """
 TAIL = """
-    <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
+    <sound model='ich9'><codec type='duplex'/></sound>
   </devices>
   <q:commandline><q:arg value='-foo'/></q:commandline>
 </domain>"""
@@ -51,6 +51,20 @@ DEVICES: Mapping[str, tuple[str, str, str]] = {
     ),
     "controller": ("<controller type='scsi' index='2'>", "<driver iothread='3'/>", "</controller>"),
     "input": ("<input type='mouse' bus='usb'>", "", "</input>"),
+    "video": ("<video>", "<model type='vga' ram='65536'><resolution x='800'/></model>", "</video>"),
+    "channel": (
+        "<channel type='unix'>",
+        "<source mode='bind' path='/c'><reconnect enabled='no'/></source><target type='virtio'/>",
+        "</channel>",
+    ),
+    "tpm": ("<tpm>", "<backend type='emulator'><encryption secret='s'/></backend>", "</tpm>"),
+    "rng": ("<rng model='virtio'>", "<backend model='random'>/dev/random</backend>", "</rng>"),
+    "watchdog": ("<watchdog model='ib700'>", "", "</watchdog>"),
+    "hostdev": (
+        "<hostdev mode='subsystem' type='usb'>",
+        "<source startupPolicy='optional'><vendor id='0x046d'/><product id='0xc077'/></source>",
+        "</hostdev>",
+    ),
 }
 """Kind → beginning, children that are known, end."""
 UNKNOWN = (
@@ -78,6 +92,14 @@ VALUES: Mapping[str, Mapping[str, st.SearchStrategy[Any]]] = {
         "Model": words, "Ports": words, "Vectors": words, "Queues": words, "Index": numbers,
     },
     "input": {"ResourceSubType": words, "BusType": words},
+    "video": {"Model": words, "Heads": numbers, "VideoMemory": numbers},
+    "channel": {"TargetType": words, "TargetName": words},
+    "tpm": {"Model": words, "Version": words, "Address": words},
+    "rng": {"Model": words, "RateBytes": numbers, "RatePeriod": numbers, "Address": words},
+    "watchdog": {"Model": words, "Action": words},
+    "hostdev": {
+        "Managed": st.just(True), "Address": st.sampled_from(["046d:c078", "3/7"]),
+    },
 }  # fmt: skip
 
 

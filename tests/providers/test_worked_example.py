@@ -360,5 +360,9 @@ def test_every_class_of_guests_is_in_the_example(broker: Broker) -> None:
         "NetPoolResourceAllocationSettingData",
         "StorageVolumeResourceAllocationSettingData",
         "SnapshotSettingData",
+        *(
+            f"{kind}ResourceAllocationSettingData"
+            for kind in ("Video", "Channel", "TPM", "RNG", "Watchdog", "HostDevice")
+        ),
     }
     assert served - others == set(EXPECTED) - {"EnabledLogicalElementCapabilities"}

@@ -89,7 +89,7 @@ def definition(
 ) -> str:
     """Domain XML of a family; `head` comes below domain and replaces the defaults it names."""
     parts = [
-        default for tag, default in (("<memory", MEMORY), ("<os>", _OS[prefix])) if tag not in head
+        default for tag, default in (("<memory", MEMORY), ("<os", _OS[prefix])) if tag not in head
     ]
     if "<vcpu" in head:
         parts = [part.partition("<vcpu>")[0] for part in parts]

@@ -70,6 +70,7 @@ def _of_another_family(d: Difference) -> bool:
 ASSOCIATIONS = "|".join(f"_{association.decl.base}$" for association in composition.associations())
 POOLS = "(Memory|Processor|Disk|Network|Graphics|Input|Controller)Pool$"
 DEVICES = "(NetworkPort|LogicalDisk|Memory|Processor|DisplayController|PointingDevice|_Controller)$"
+MORE_DEVICES = "Video|Channel|TPM|RNG|Watchdog|HostDevice"
 FILTERS = "(Hdr8021Filter|IPHeadersFilter|FilterEntry)$"
 NET, DISK, GRAPHICS = (
     f"{kind}ResourceAllocationSettingData" for kind in ("Net", "Disk", "Graphics")
@@ -329,6 +330,18 @@ DIFFERENCES: tuple[Row, ...] = (
         ),
     ),
     # additions
+    Row(
+        "video adapters, channels, TPMs, random numbers, watchdogs, host devices have settings",
+        "extra",
+        "",
+        _about(f"(?i)_({MORE_DEVICES})ResourceAllocationSettingData"),
+    ),
+    Row(
+        "guests say what firmware and processors they have, disks how they read and write",
+        "Firmware|SecureBoot|CPUMode|CPUModel|DriverIO|DriverDiscard|SerialNumber",
+        f"(?i){DISK}|VirtualSystemSettingData$",
+        lambda d: d.recorded is None,
+    ),
     Row(
         "the host and its pools say more of themselves",
         "ElementName|OperationalStatus|HealthState|CurrentlyConsumedResource|OtherResourceType",

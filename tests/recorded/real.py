@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import libvirt
+import libvirt_lxc
 
 from libvirtcim.cim.broker import Broker
+from tests.hypervisor import wait_until
 from tests.recorded import methods
 
 STATES = (libvirt.VIR_DOMAIN_XML_INACTIVE, 0)
@@ -21,6 +24,17 @@ _CHOSEN = re.compile(
 )
 """What libvirt chooses anew each time."""
 _LEFT_OUT = ("<address ", "<alias ", "<backingStore/>")
+
+
+def has_init(container: Any) -> bool:
+    """Whether libvirt knows the first process of a container, which its devices need."""
+    try:
+        namespaces = libvirt_lxc.lxcOpenNamespace(container, 0)
+    except libvirt.libvirtError:
+        return False
+    for handle in namespaces:
+        os.close(handle)
+    return True
 
 
 @dataclass
@@ -36,6 +50,8 @@ class Real:
         domain = self.raw.defineXML(text)
         if state in ("running", "paused"):
             domain.create()
+            if self.raw.getType() == "LXC":
+                wait_until(lambda: has_init(domain), "the container has its first process")
         if state == "paused":
             domain.suspend()
 

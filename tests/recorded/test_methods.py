@@ -87,7 +87,6 @@ CHANGE_REASONS = {
     r"[-+]domain/devices/graphics\[.*": BUG
     + "the password is overwritten with asterisks; VNC's address "
     "becomes SDL's",
-    r"\+domain/devices/serial.*": "a serial port that a console mirrors is changed, not lost",
     r"\+domain/devices/video.*": "what isn't named stays",
     r"accepted, not The value supplied.*": "nothing to remove is no error",
     r"6 \(CIM_ERR_NOT_FOUND\): .*, not Missing InstanceID in RASD": "the first that is unknown is named",

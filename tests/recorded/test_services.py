@@ -17,14 +17,20 @@ from lxml import etree
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import RequestContext
-from libvirtcim.virt import migration, snapshots
+from libvirtcim.virt import migration
 from libvirtcim.virt.errors import Unreachable
 from tests.hypervisor import wait_until
 from tests.recorded import methods
 from tests.recorded.methods import check_reasons
 from tests.recorded.recording import load_host
 from tests.recorded.test_replay import VARIABLE
-from tests.standin import Domain, RecordedHost, StandInConnection, libvirt_error
+from tests.standin import (
+    Domain,
+    RecordedHost,
+    StandInConnection,
+    keep_memory_in,
+    libvirt_error,
+)
 
 pytestmark = pytest.mark.skipif(
     VARIABLE not in os.environ, reason=f"{VARIABLE} names no directory with recordings"
@@ -172,9 +178,7 @@ def test_recorded_snapshots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     folder = Path(os.environ[VARIABLE])
     host = recorded_host(folder, "s1")
     broker = methods._broker(host, "KVM")
-    monkeypatch.setattr(
-        snapshots, "memory_file", lambda _host, guest: f"{tmp_path}/{guest.replace('/', '_')}.save"
-    )
+    keep_memory_in(tmp_path, monkeypatch)
     found = []
     for row in methods.rows(folder, "kvm", ("VirtualSystemSnapshotService",)):
         if row["id"] == OF_ANOTHER_TYPE:

@@ -12,10 +12,9 @@ import pytest
 
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import RequestContext
-from libvirtcim.providers import computer_system
 from tests.recorded import methods
 from tests.recorded.test_replay import VARIABLE
-from tests.standin import Domain
+from tests.standin import Domain, keep_memory_in
 
 pytestmark = pytest.mark.skipif(
     VARIABLE not in os.environ, reason=f"{VARIABLE} names no directory with recordings"
@@ -69,6 +68,7 @@ REASONS: dict[str, dict[str, str]] = {
     "kvm": {
         r"pmsuspended-.*: \w+ .*, not .*": SUSPENDED,
         r"paused-3: .*": DISABLED,
+        r"managed-save-.*: EnabledState 6, not 3": "a managed-saved guest is suspended",
     },
     "lxc": {r"paused-3: .*": DISABLED},
 }
@@ -100,7 +100,7 @@ def differences(row: dict[str, Any], broker: Broker, guest: Domain | None) -> It
 def test_recorded_requests_and_the_reasons_of_all_differences(
     family: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(computer_system, "SAVE_DIRECTORY", tmp_path)
+    keep_memory_in(tmp_path, monkeypatch)
     folder = Path(os.environ[VARIABLE])
     found = []
     with methods.noting(folder, family, monkeypatch) as (recorded, broker):

@@ -284,19 +284,42 @@ GOLDEN: list[tuple[type[XmlObject], str, dict[str, Any]]] = [
     ),
     (
         HostDevice,
-        "<hostdev mode='subsystem' type='pci' managed='yes'><source>"
-        f"{PCI_XML}</source>{_ALIAS_XML}</hostdev>",
-        {**_ALIAS, "mode": "subsystem", "type": "pci", "managed": True, "source_address": PCI},
+        "<hostdev mode='subsystem' type='pci' managed='yes'><source><vendor id='0x8086'/>"
+        f"<product id='0x10ca'/>{PCI_XML}</source>{_ALIAS_XML}</hostdev>",
+        {
+            **_ALIAS,
+            "mode": "subsystem",
+            "type": "pci",
+            "managed": True,
+            "source_address": PCI,
+            "vendor": "0x8086",
+            "product": "0x10ca",
+        },
     ),
     (
         Tpm,
-        "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/>" + _ALIAS_XML + "</tpm>",
-        {**_ALIAS, "model": "tpm-crb", "backend": "emulator", "version": "2.0"},
+        "<tpm model='tpm-crb'><backend type='emulator' version='2.0'><device path='/dev/tpm0'/>"
+        f"</backend>{_ALIAS_XML}</tpm>",
+        {
+            **_ALIAS,
+            "model": "tpm-crb",
+            "backend": "emulator",
+            "version": "2.0",
+            "device_path": "/dev/tpm0",
+        },
     ),
     (
         Rng,
-        f"<rng model='virtio'><backend model='random'>/dev/urandom</backend>{_ALIAS_XML}</rng>",
-        {**_ALIAS, "model": "virtio", "backend": "random", "source": "/dev/urandom"},
+        "<rng model='virtio'><rate bytes='1024' period='2000'/><backend model='random'>/dev/urandom"
+        f"</backend>{_ALIAS_XML}</rng>",
+        {
+            **_ALIAS,
+            "model": "virtio",
+            "rate_bytes": 1024,
+            "rate_period": 2000,
+            "backend": "random",
+            "source": "/dev/urandom",
+        },
     ),
     (Sound, f"<sound model='ich9'>{_ALIAS_XML}</sound>", {**_ALIAS, "model": "ich9"}),
     (
@@ -439,9 +462,12 @@ DOMAIN_XML = (
     "</bootloader><bootloader_args>-q</bootloader_args><memory unit='MiB' dumpCore='off'>4"
     "</memory><currentMemory unit='KiB'>2048</currentMemory><vcpu current='2'>4</vcpu><cputune>"
     "<shares>2048</shares><period>100</period><quota>-1</quota></cputune><os firmware='efi'><type "
-    "arch='x86_64' machine='q35'>hvm</type><loader>/l</loader><kernel>/k</kernel><initrd>/i"
+    "arch='x86_64' machine='q35'>hvm</type><firmware><feature enabled='yes' "
+    "name='secure-boot'/><feature enabled='no' name='enrolled-keys'/></firmware>"
+    "<loader type='pflash' secure='yes'>/l</loader><kernel>/k</kernel><initrd>/i"
     "</initrd><cmdline>c</cmdline><nvram>/n</nvram><init>/sbin/init</init><initarg>a</initarg><initarg>b</initarg>"
-    "<boot dev='hd'/><boot dev='cdrom'/></os><features><acpi/><apic/><pae/></features><clock "
+    "<boot dev='hd'/><boot dev='cdrom'/></os><features><acpi/><apic/><pae/></features>"
+    "<cpu mode='custom' match='exact' check='partial'><model>Penryn</model></cpu><clock "
     "offset='utc'/><on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>"
     "preserve</on_crash><devices><emulator>/usr/bin/qemu</emulator>"
     + "".join(f"<{tag}/>" for tag in _DEVICES.split())
@@ -469,7 +495,11 @@ DOMAIN: dict[str, Any] = {
     "arch": "x86_64",
     "machine": "q35",
     "firmware": "efi",
+    "secure_boot": True,
+    "enrolled_keys": False,
     "loader": "/l",
+    "loader_type": "pflash",
+    "loader_secure": True,
     "kernel": "/k",
     "initrd": "/i",
     "cmdline": "c",
@@ -480,6 +510,10 @@ DOMAIN: dict[str, Any] = {
     "acpi": True,
     "apic": True,
     "pae": True,
+    "cpu_mode": "custom",
+    "cpu_match": "exact",
+    "cpu_check": "partial",
+    "cpu_model": "Penryn",
     "clock_offset": "utc",
     "on_poweroff": "destroy",
     "on_reboot": "restart",

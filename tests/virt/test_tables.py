@@ -206,6 +206,15 @@ DEVICES = """<domain><memory>2048</memory><currentMemory>1024</currentMemory><vc
 <controller type='usb' index='0'/><controller type='usb' index='1'/><controller type='ide'/>
 <controller type='usb' index='0'/>
 <interface type='user'><mac address='52:54:00:00:00:01'/></interface><interface type='user'/>
+<video/><video/><channel><target type='virtio' name='org.agent.0'/></channel>
+<channel><target type='guestfwd' port='1'/></channel><channel/><tpm/>
+<rng><backend model='random'>/dev/urandom</backend></rng><rng><backend model='builtin'/></rng>
+<watchdog/>
+<hostdev type='pci'><source><address domain='0' bus='0x6' slot='0x12' function='5'/></source></hostdev>
+<hostdev type='usb'><source><vendor id='0x046d'/><product id='0xc077'/><address bus='1' device='4'/>
+</source></hostdev>
+<hostdev type='usb'><source><address bus='1' device='4'/></source></hostdev><hostdev type='usb'/>
+<hostdev type='mdev'><source><address uuid='u'/></source></hostdev>
 </devices></domain>"""
 
 
@@ -243,6 +252,18 @@ GRAPHICS_IDS = (
         (
             "controller",
             ["controller:usb:0", "controller:usb:1", "controller:ide", "controller:usb:0:1"],
+        ),
+        ("video", ["video", "video:1"]),
+        ("channel", ["channel:org.agent.0", "channel:guestfwd", "channel"]),
+        ("tpm", ["tpm"]),
+        ("rng", ["rng:/dev/urandom", "rng"]),
+        ("watchdog", ["watchdog"]),
+        (
+            "hostdev",
+            [
+                *("hostdev:pci:0000:06:12.5", "hostdev:usb:046d:c077", "hostdev:usb:1/4"),
+                *("hostdev:usb", "hostdev:mdev"),
+            ],
         ),
     ],
 )

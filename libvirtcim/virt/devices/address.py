@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from libvirtcim.virt.xmltree import Attr, Child, Pairs, XmlObject
 
 
@@ -20,3 +22,11 @@ class Device(XmlObject):
 
     alias = Attr("alias", "name")
     address = Child("address", Address)
+
+
+def pci_text(attributes: Iterable[tuple[str, str]]) -> str:
+    """A PCI address as lspci writes it: 0000:01:00.0."""
+    parts = {name: value.removeprefix("0x") for name, value in attributes}
+    return "{:0>4}:{:0>2}:{:0>2}.{}".format(
+        *(parts.get(name, "0") for name in ("domain", "bus", "slot", "function"))
+    )

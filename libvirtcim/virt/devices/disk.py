@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from libvirtcim.virt.devices.address import Address, Device
+from libvirtcim.virt.devices.address import Address, Device, pci_text
 from libvirtcim.virt.xmltree import (
     Attr,
     Child,
@@ -79,7 +79,7 @@ class Disk(Device):
         if self.type == "volume":
             return "/".join(filter(None, (self.source_pool, self.source_volume)))
         if self.type == "nvme" and self.source_address is not None:
-            return f"nvme:{_pci_text(self.source_address)}/{self.source_namespace or 1}"
+            return f"nvme:{pci_text(self.source_address.attributes)}/{self.source_namespace or 1}"
         if self.type == "block" and self.source_dev:
             return self.source_dev
         return (
@@ -90,11 +90,3 @@ class Disk(Device):
             or self.source_name
             or ""
         )
-
-
-def _pci_text(address: Address) -> str:
-    """A PCI address as lspci writes it: 0000:01:00.0."""
-    parts = {name: value.removeprefix("0x") for name, value in address.attributes}
-    return "{:0>4}:{:0>2}:{:0>2}.{}".format(
-        *(parts.get(name, "0") for name in ("domain", "bus", "slot", "function"))
-    )
