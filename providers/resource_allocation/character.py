@@ -150,7 +150,7 @@ def _write_path(device: CharDevice, kind: str, values: Mapping[str, Value]) -> N
 
 
 def _parts(url: str, what: str) -> tuple[str, str, str, str]:
-    """Protocol, host, port and path of a URL; raises ConsoleError where it is none."""
+    """Protocol, host, port and path of a URL; raises SourceError where it is none."""
     try:
         found = urlsplit(url)
         port = found.port
@@ -184,16 +184,17 @@ def _write_unix(device: CharDevice, bind: str | None, connect: str | None) -> No
 
 
 def _write_udp(device: CharDevice, bind: str | None, connect: str | None) -> None:
-    for name, url in (("BindURL", bind), ("ConnectURL", connect)):
+    """Two ends; one that is there stays where only the other is given."""
+    for half, name, url in (("bind", "BindURL", bind), ("connect", "ConnectURL", connect)):
         if url is None:
-            raise SourceError(f"{name} not specified for UDP network connection.")
+            if getattr(device, f"{half}_host") is None:
+                raise SourceError(f"{name} not specified for UDP network connection.")
+            continue
         scheme, host, port, _path = _parts(url, f"{name} for UDP network connection")
         if scheme != "udp":
             raise SourceError(f"Protocol 'udp' was not specified for {name}.")
-        if name == "BindURL":
-            device.bind_host, device.bind_service = host, port or None
-        else:
-            device.connect_host, device.connect_service = host, port or None
+        setattr(device, f"{half}_host", host)
+        setattr(device, f"{half}_service", port or None)
 
 
 def _write_tcp(device: CharDevice, bind: str | None, connect: str | None) -> None:

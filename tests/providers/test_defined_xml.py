@@ -11,7 +11,8 @@ import pytest
 from lxml import etree
 
 from libvirtcim.virt import changes
-from tests.providers.requests import IMAGE, served_by_test_hypervisor
+from tests.providers.request_rows import IMAGE
+from tests.providers.requests import served_by_test_hypervisor
 from tests.providers.wiring import KVM, LXC, XEN
 
 MAC = "00:16:3e:00:00:01"

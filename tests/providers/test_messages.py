@@ -16,7 +16,8 @@ import pytest
 
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import InstancePath
-from tests.providers.requests import IMAGE, VSSD, Requests, served, served_by_test_hypervisor
+from tests.providers.request_rows import IMAGE, VSSD
+from tests.providers.requests import Requests, served, served_by_test_hypervisor
 from tests.providers.wiring import KVM, LXC, NAME, NS, path, setting_path, system_path, vssd_path
 
 FAILED, INVALID_PARAMETER, INVALID_CLASS, NOT_FOUND, NO_SUCH_PROPERTY = 1, 4, 5, 6, 12

@@ -17,16 +17,8 @@ from libvirtcim.providers.resource_allocation.base import Setting
 from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.virtual_system_setting_data import COLUMNS, VIRTUAL_SYSTEM_SETTING_DATA
 from libvirtcim.virt.families import FAMILIES
-from tests.providers.requests import (
-    BLOCK,
-    ROWS,
-    VSSD,
-    Requests,
-    Row,
-    plain,
-    rows_of,
-    served_by_test_hypervisor,
-)
+from tests.providers.request_rows import BLOCK, ROWS, VSSD, Row, plain, rows_of
+from tests.providers.requests import Requests, served_by_test_hypervisor
 from tests.providers.wiring import (
     ALL,
     KVM,
@@ -144,6 +136,16 @@ def test_a_host_device_stays_of_its_kind(requests: Requests, prefix: str) -> Non
     requests.define({}, ("HostDevice", values or {}))
     with pytest.raises(Failed, match="HostDeviceRASD ResourceSubType can't be changed"):
         requests.modify(Row("HostDevice", "", {"ResourceSubType": "pci"}), devid)
+
+
+@pytest.mark.parametrize("prefix", [KVM])
+def test_one_end_of_a_console_that_has_two(requests: Requests, prefix: str) -> None:
+    ends = {"BindURL": "udp://10.0.0.1:5000", "ConnectURL": "udp://10.0.0.2:5001"}
+    requests.define({}, ("Console", {"SourceType": 7, **ends}))
+    changed = {**ends, "BindURL": "udp://10.0.0.1:5002"}
+    row = Row("Console", "charconsole:0", changed)
+    requests.modify(row, row.devid)
+    requests.check(row)
 
 
 @pytest.mark.parametrize("prefix", [KVM])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import hypervisor
-from tests.providers.requests import IMAGE, Requests, Row, rows_of, served
+from tests.providers.request_rows import IMAGE, Row, rows_of
+from tests.providers.requests import Requests, served
 from tests.providers.wiring import KVM, LXC, NAME
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("hypervisor")]
