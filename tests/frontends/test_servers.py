@@ -30,6 +30,7 @@ from tests.migration import LIVE, OFFLINE, Mover
 from tests.needs import skip_where
 from tests.network_filters import Filters
 from tests.pair import Pair, pair
+from tests.virt.watching import defined
 
 __all__ = ["environment", "plugin"]
 
@@ -237,8 +238,8 @@ def test_what_others_do_to_guests_is_told(served: Served) -> None:
     with (
         closing(libvirt.open(served.box.qemu_uri)) as raw,
         subscribed(served.client(), listener, INDICATIONS),
+        defined(raw, hypervisor.qemu_guest(WATCHED)) as domain,
     ):
-        domain = raw.defineXML(hypervisor.qemu_guest(WATCHED))
         # what is told of each is awaited: CIM servers deliver several at once in any order
         for act, known in (
             (lambda: None, 1),
