@@ -48,8 +48,6 @@ REASONS = {
     r"mod-proc-limit.*: diff \+\+.*": "the limit is kept in the guest's metadata, not in a file",
     r"mod-graphics-.*: diff [-+][-+] *<graphics .*": BUG
     + "the password is overwritten with asterisks, the port with the live one",
-    r"mod-console.*: diff --.*(serial|target|model).*": BUG + "the serial port is lost",
-    r"mod-console.*: diff \+\+ *</?console.*": "libvirt adds a console for the serial port that stays",
     r"rem-controller.*: accepted, not .*|rem-controller.*: (live_)?diff \+-.*controller.*": "controllers are "
     "unplugged where libvirt can",
 }
