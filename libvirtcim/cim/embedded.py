@@ -9,16 +9,14 @@ arrays, signed, real and datetime values are read.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
-import lark
 from lxml import etree
 
 from libvirtcim.cim.errors import Failed
 from libvirtcim.cim.objects import Given, GivenInstance, Instance, Value
+from libvirtcim.cim.values import MOF_ESCAPES
 
 MAX_EMBEDDED_TEXT = 1 << 20
 """Characters that one embedded instance may have."""
@@ -26,29 +24,6 @@ MAX_EMBEDDED_DEPTH = 8
 """How deep embedded instances may hold embedded instances."""
 
 PARSE_ERROR = "Unable to parse embedded object"
-
-_GRAMMAR = r"""
-start: "instance"i "of"i NAME "{" property* "}" ";"?
-property: NAME "=" value ";"
-?value: scalar | array
-array: "{" [scalar ("," scalar)*] "}"
-?scalar: strings | number | BOOLEAN -> boolean | NULL -> null
-strings: STRING+
-number: NUMBER
-BOOLEAN.2: /true\b|false\b/i
-NULL.2: /null\b/i
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
-NUMBER: /[+-]?(0[xX][0-9a-fA-F]+|\d+(\.\d+([eE][+-]?\d+)?)?)/
-STRING: /"([^"\\]|\\.)*"|'([^'\\]|\\.)*'/
-COMMENT: /\/\/[^\n]*/ | /\/\*(.|\n)*?\*\//
-%import common.WS
-%ignore WS
-%ignore COMMENT
-%ignore "\ufeff"
-"""
-
-_ESCAPE = re.compile(r"\\(?:[xX]([0-9a-fA-F]{1,4})|(.))", re.DOTALL)
-_ESCAPED = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
 
 
 def read(text: str, depth: int = 0) -> GivenInstance:
@@ -106,51 +81,14 @@ def _xml_value(element: etree._Element, tag: str, embedded: bool, depth: int) ->
     ]
 
 
-class _Values(lark.Transformer[Any, GivenInstance]):
-    """Turns the parse tree into given values; MOF states no types."""
-
-    def strings(self, parts: list[lark.Token]) -> str:
-        text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
-        # Escapes name UTF-16 units: two may be one character, and half of one is none.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def number(self, parts: list[lark.Token]) -> str:
-        return str(parts[0])
-
-    def boolean(self, parts: list[lark.Token]) -> bool:
-        return parts[0].lower() == "true"
-
-    def null(self, _parts: list[lark.Token]) -> None:
-        return None
-
-    def array(self, parts: list[Any]) -> list[Any]:
-        # an optional group that matched nothing is handed over as a single None
-        return [] if parts == [None] else list(parts)
-
-    def property(self, parts: list[Any]) -> tuple[str, Given]:
-        return str(parts[0]), Given(parts[1])
-
-    def start(self, parts: list[Any]) -> GivenInstance:
-        return GivenInstance(str(parts[0]), dict(parts[1:]))
-
-
-def _unescape(match: re.Match[str]) -> str:
-    code, character = match.groups()
-    return chr(int(code, 16)) if code else _ESCAPED.get(character, character)
-
-
-@cache
-def _mof_parser() -> lark.Lark:
-    return lark.Lark(_GRAMMAR, parser="lalr", maybe_placeholders=True)
-
-
 def _read_mof(text: str) -> GivenInstance:
+    # here, since most processes never need the parser, and it takes 30 ms to load
+    from libvirtcim.cim import mof_instance
+
     try:
-        return _Values().transform(_mof_parser().parse(text))
-    except lark.exceptions.LarkError as error:
-        where = getattr(error, "line", None)
-        at = f" (line {where}, column {getattr(error, 'column', '?')})" if where else ""
-        raise Failed(f"{PARSE_ERROR}: no MOF instance declaration{at}") from None
+        return mof_instance.parse(text)
+    except mof_instance.NoInstance as error:
+        raise Failed(f"{PARSE_ERROR}: no MOF instance declaration{error}") from None
 
 
 def write_mof(instance: Instance) -> str:
@@ -180,7 +118,7 @@ def _mof_value(value: Value, cim_type: str) -> str:
 _TO_ESCAPE: Mapping[int, str] = {
     ord("\\"): "\\\\",
     ord('"'): '\\"',
-    **{ord(plain): f"\\{letter}" for letter, plain in _ESCAPED.items()},
+    **{ord(plain): f"\\{letter}" for letter, plain in MOF_ESCAPES.items()},
 }
 
 

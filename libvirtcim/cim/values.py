@@ -16,6 +16,8 @@ _DATETIME = re.compile(
 )
 _INTEGER = re.compile(r"[+-]?\d+|[+-]?0[xX][0-9a-fA-F]+")
 _TIMESTAMP = "%Y%m%d%H%M%S.%f+000"
+MOF_ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r"}
+"""Letter after a backslash in MOF → control character (DSP0004 Annex A)."""
 MAX_INTEGER_TEXT = 24
 """Characters that an integer may have: 64 bits in decimal with sign, and some room."""
 
