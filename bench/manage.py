@@ -13,7 +13,7 @@ import re
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,8 @@ from tests.hypervisor import PrivateLibvirtd
 RATIO = 1.5
 GUESTS = 100
 """Guests that are there besides."""
-ROUNDS_PER_REPETITION = 10
+IN_A_ROW = 20
+"""Guests that each repetition defines and changes, one after the other."""
 SERVICE = InstancePath(
     "KVM_VirtualSystemManagementService", (("Name", "Management Service"),), "root/virt"
 )
@@ -78,9 +79,8 @@ def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
             hosts = Hosts({"KVM": box.qemu_uri}, settings=HostSettings(side_file_dir=None))
             with closing(hosts), closing(libvirt.open(box.qemu_uri)) as raw:
                 broker = composition.broker(hosts)
-                rounds = repetitions * ROUNDS_PER_REPETITION
                 progress("manage: DefineSystem, AddResourceSettings")
-                return Result(repetitions, GUESTS, *_compare(broker, raw, str(image), rounds))
+                return Result(repetitions, GUESTS, *_compare(broker, raw, str(image), repetitions))
 
 
 Form = Callable[[GivenInstance], Any]
@@ -93,7 +93,9 @@ def _as_text(instance: GivenInstance) -> str:
     return f"instance of {instance.classname} {{ {values} }};"
 
 
-def _compare(broker: Broker, raw: Any, image: str, rounds: int) -> tuple[list[Compared], float]:
+def _compare(
+    broker: Broker, raw: Any, image: str, repetitions: int
+) -> tuple[list[Compared], float]:
     """What methods cost, and the seconds of libvirt's attach of a disk."""
 
     def call(method: str, **arguments: Any) -> None:
@@ -129,23 +131,32 @@ def _compare(broker: Broker, raw: Any, image: str, rounds: int) -> tuple[list[Co
     define("model", _as_it_is)
     text = raw.lookupByName("model").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     text = re.sub("<uuid>.*?</uuid>|<mac .*?/>", "", text)
-    times: dict[str, list[float]] = defaultdict(list)
-    for number in range(rounds):
-        named = text.replace("<name>model<", f"<name>theirs-{number}<")
-        times["define"].append(_seconds(lambda xml=named: raw.defineXML(xml)))
-        domain = raw.lookupByName(f"theirs-{number}")
-        times["attach"].append(
-            _seconds(lambda d=domain: d.attachDeviceFlags(disk, libvirt.VIR_DOMAIN_AFFECT_CONFIG))
+
+    def define_theirs(name: str) -> None:
+        raw.defineXML(text.replace("<name>model<", f"<name>{name}<"))
+
+    def attach(name: str) -> None:
+        raw.lookupByName(name).attachDeviceFlags(disk, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+    turns: list[dict[str, Callable[[str], None]]] = [
+        {"define": define_theirs, "add": partial(_edit, raw, disk=disk)},
+        {"define": define_theirs, "attach": attach},
+    ]
+    for words, form in FORMS.items():
+        turns.append(
+            {
+                f"DefineSystem{words}": partial(define, form=form),
+                f"AddResourceSettings, a disk{words}": partial(add, form=form),
+            }
         )
-        domain.undefine()
-        raw.defineXML(named)
-        times["add"].append(_seconds(lambda name=f"theirs-{number}": _edit(raw, name, disk)))
-        raw.lookupByName(f"theirs-{number}").undefine()
-        for words, form in FORMS.items():
-            name = f"ours-{number}"
-            times[f"DefineSystem{words}"].append(_seconds(partial(define, name, form)))
-            times[f"AddResourceSettings, a disk{words}"].append(_seconds(partial(add, name, form)))
-            raw.lookupByName(name).undefine()
+    times: dict[str, list[float]] = defaultdict(list)
+    names = [f"made-{number}" for number in range(IN_A_ROW)]
+    for _ in range(repetitions):
+        for turn in turns:
+            for what, act in turn.items():
+                times[what].append(_seconds(act, names) / len(names))
+            for name in names:
+                raw.lookupByName(name).undefine()
     middle = {name: median(found) for name, found in times.items()}
     return [
         Compared(name, seconds, middle["define" if name.startswith("Define") else "add"])
@@ -157,7 +168,7 @@ def _compare(broker: Broker, raw: Any, image: str, rounds: int) -> tuple[list[Co
 FLOORS = ("define", "add", "attach")
 
 
-def _edit(raw: Any, name: str, disk: str) -> None:
+def _edit(raw: Any, name: str, *, disk: str) -> None:
     """A disk added as an editor does it: what is there is read, changed, and defined."""
     domain = raw.lookupByName(name)
     domain.isActive()
@@ -172,9 +183,10 @@ def _as_it_is(instance: GivenInstance) -> GivenInstance:
 FORMS: dict[str, Form] = {"": _as_it_is, ", settings as text": _as_text}
 
 
-def _seconds(act: Callable[[], object]) -> float:
+def _seconds(act: Callable[[str], object], names: Sequence[str]) -> float:
     began = time.perf_counter()
-    act()
+    for name in names:
+        act(name)
     return time.perf_counter() - began
 
 
@@ -191,8 +203,8 @@ def _resource(kind: str, **values: Any) -> GivenInstance:
 def tables(result: Result) -> Iterator[str]:
     """The parts of the report."""
     yield (
-        f"methods in process and libvirt's own calls, in turns, beside {result.guests} guests; "
-        f"medians of {result.repetitions * ROUNDS_PER_REPETITION}"
+        f"methods in process and libvirt's own calls, {IN_A_ROW} in a row and in turns, beside "
+        f"{result.guests} guests; medians of {result.repetitions}"
     )
     rows = [
         [c.method, f"{c.ours * 1e3:.1f}", f"{c.floor * 1e3:.1f}", f"{c.ratio:.2f}x", f"{1 / c.ours:.0f}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import lark
 
@@ -43,6 +43,9 @@ class _Values(lark.Transformer[Any, GivenInstance]):
     """Turns the parse tree into given values; MOF states no types."""
 
     def strings(self, parts: list[lark.Token]) -> str:
+        text = "".join(part[1:-1] for part in parts)
+        if "\\" not in text:
+            return text
         text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
         # Escapes name UTF-16 units: two may be one character, and half of one is none.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -74,13 +77,13 @@ def _unescape(match: re.Match[str]) -> str:
 
 @cache
 def _mof_parser() -> lark.Lark:
-    return lark.Lark(_GRAMMAR, parser="lalr", maybe_placeholders=True)
+    return lark.Lark(_GRAMMAR, parser="lalr", maybe_placeholders=True, transformer=_Values())
 
 
 def parse(text: str) -> GivenInstance:
     """The declared instance; raises NoInstance."""
     try:
-        return _Values().transform(_mof_parser().parse(text))
+        return cast(GivenInstance, _mof_parser().parse(text))
     except lark.exceptions.LarkError as error:
         where = getattr(error, "line", None)
         at = f" (line {where}, column {getattr(error, 'column', '?')})" if where else ""

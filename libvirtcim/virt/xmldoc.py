@@ -3,8 +3,8 @@
 
 lxml alone normalises on output: attribute quotes, character references, `<a></a>` to `<a/>`, blanks
 inside tags, CRLF, the XML declaration. So a `Document` keeps its source text beside the lxml tree.
-`to_text()` parses that text once more, walks both trees and copies the source wherever the live
-tree still says the same; only changed attributes, changed text and new elements are written anew.
+`to_text()` parses that text once more, walks both trees where they differ and copies the source wherever
+the live tree still says the same; only changed attributes, changed text and new elements are written anew.
 No bookkeeping happens at edit time, hence any lxml operation on the tree is honoured.
 """
 
@@ -23,11 +23,10 @@ from libvirtcim.virt.errors import Invalid
 MAX_XML_BYTES = 16 * 1024 * 1024
 
 _MARKUP = re.compile(
-    r"<!--.*?-->"
-    r"|<!\[CDATA\[.*?\]\]>"
-    r"|<\?.*?\?>"
-    r"|</[^>]*>"
-    r"|<[^\s/>!?](?:[^>\"']|\"[^\"]*\"|'[^']*')*>",
+    r"(?P<start><[^\s/>!?](?:[^>\"']++|\"[^\"]*\"|'[^']*')*+>)"
+    r"|(?P<end></[^>]*>)"
+    r"|(?P<leaf><!--.*?-->|<\?.*?\?>)"
+    r"|(?P<data><!\[CDATA\[.*?\]\]>)",
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"\s+([^\s=]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')", re.DOTALL)
@@ -98,22 +97,22 @@ def _scan(source: str) -> list[_Span]:
     spans: list[_Span] = []
     stack: list[_Span] = []
     for match in _MARKUP.finditer(source):
-        start, end = match.span()
-        if source.startswith("<![CDATA[", start):
+        kind = match.lastgroup
+        if kind == "data":
             continue
-        if source.startswith("</", start):
+        start, end = match.span()
+        if kind == "end":
             span = stack.pop()
             span.child_begins(start)
             span.close_start, span.end = start, end
         else:
-            leaf = source.startswith(("<!--", "<?"), start)
-            if leaf and not stack:
-                continue
             if stack:
                 stack[-1].child_begins(start)
+            elif kind == "leaf":
+                continue
             span = _Span(start, end)
             spans.append(span)
-            if not leaf and not source.endswith("/>", start, end):
+            if kind == "start" and source[end - 2] != "/":
                 stack.append(span)
                 continue
             span.close_start = span.end = end
@@ -172,6 +171,9 @@ class _Writer:
             return
         if old is None or span is None or old.tag != node.tag:
             self._new_element(node, out)
+            return
+        if _same(node, old):
+            out.append(self._source[span.start : span.end])
             return
         opening = self._source[span.start : span.open_end]
         if node.attrib.items() != old.attrib.items():
@@ -256,6 +258,16 @@ class _Writer:
             out.append(f"</{name}>")
         else:
             out.append("/>")
+
+
+def _same(node: etree._Element, old: etree._Element) -> bool:
+    """Whether two elements of one tag say the same, with all that is in them."""
+    if len(node) != len(old):
+        return False
+    if not len(node):
+        return bool(node.text == old.text and node.attrib.items() == old.attrib.items())
+    text: bytes = etree.tostring(node, with_tail=False)
+    return text == etree.tostring(old, with_tail=False)
 
 
 def _edited_tag(opening: str, node: etree._Element, old: etree._Element) -> str:

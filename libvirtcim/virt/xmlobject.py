@@ -122,6 +122,7 @@ class XmlObject(metaclass=_Slotted):
     properties: ClassVar[dict[str, Property[Any]]] = {}
     computed_properties: ClassVar[dict[str, Computed[Any]]] = {}
     _order: ClassVar[tuple[str, ...]] = ()
+    _nested_orders: ClassVar[dict[Path, tuple[str, ...]]] = {}
     _frozen: ClassVar[type[XmlObject] | None] = None
     _plan: ClassVar[tuple[_Step, ...]] = ()
     _computed_plan: ClassVar[
@@ -146,6 +147,11 @@ class XmlObject(metaclass=_Slotted):
         cls.properties = declared
         cls.computed_properties = worked_out
         cls._order = tuple(dict.fromkeys(tag for p in declared.values() for tag in p.tags))
+        cls._nested_orders = {}
+        for prop in declared.values():
+            if prop.container is not None:
+                known = cls._nested_orders.get(prop.container, ())
+                cls._nested_orders[prop.container] = tuple(dict.fromkeys((*known, *prop.members)))
 
     def __init__(self, element: etree._Element, document: Document | None = None) -> None:
         self.element = element
@@ -188,14 +194,7 @@ class XmlObject(metaclass=_Slotted):
     @classmethod
     def nested_order(cls, parent: Path) -> tuple[str, ...]:
         """The same for the container at `parent`: tags of all lists that share it, as declared."""
-        return tuple(
-            dict.fromkeys(
-                tag
-                for prop in cls.properties.values()
-                if prop.container == parent
-                for tag in prop.members
-            )
-        )
+        return cls._nested_orders.get(parent, ())
 
     def to_xml(self) -> str:
         """The XML text: byte for byte the parsed one wherever nothing was changed."""

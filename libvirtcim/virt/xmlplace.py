@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 
 from lxml import etree
 
@@ -176,7 +177,11 @@ def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ..
     A tag that `order` does not know goes behind the last of its own tag, else to the end.
     """
     children = list(parent)
-    rank = {tag: index for index, tag in enumerate(order)}
+    if not children:
+        element.tail = None
+        parent.append(element)
+        return
+    rank = _ranks(order)
     own = rank.get(str(element.tag))
     position = len(children)
     same = [index for index, child in enumerate(children) if child.tag == element.tag]
@@ -199,6 +204,11 @@ def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ..
     else:
         element.tail = indent
     parent.insert(position, element)
+
+
+@cache
+def _ranks(order: tuple[str, ...]) -> Mapping[str, int]:
+    return {tag: index for index, tag in enumerate(order)}
 
 
 def remove(element: etree._Element) -> None:

@@ -181,8 +181,10 @@ def new(values: Values, host: Host, reference: Domain | None = None) -> Domain:
     _choose_os_type(domain, values, host)
     domain.type = _domain_type(host, capabilities, domain.os_type or "")
     domain.on_poweroff = domain.on_crash = DEFAULT_ACTION
-    _reset_features(domain, host)
-    _reset_boot(domain, host)
+    if reference is not None:
+        _forget_boot(domain)
+    _default_features(domain, host)
+    _default_boot(domain, host)
     apply(domain, values, host)
     if host.family.shape == "KVM":
         _choose_machine(domain, capabilities)
@@ -205,18 +207,22 @@ def _domain_type(host: Host, capabilities: Capabilities, os_type: str) -> str:
     return (wanted or offered or list(host.family.domain_types[-1:]))[0]
 
 
-def _reset_features(domain: Domain, host: Host) -> None:
+def _forget_boot(domain: Domain) -> None:
+    """Nothing of what starts a guest is taken from a reference."""
+    for attribute in ("arch", "machine", "kernel", "initrd", "cmdline", "init"):
+        setattr(domain, attribute, None)
+    domain.bootloader = domain.bootloader_args = None
+    domain.boot_devices = ()
+
+
+def _default_features(domain: Domain, host: Host) -> None:
     full = is_full_virt(domain)
     domain.acpi = full
     domain.apic = domain.pae = full and host.family.shape != "KVM"
 
 
-def _reset_boot(domain: Domain, host: Host) -> None:
-    """What starts the guest, by default; nothing of it is taken from a reference."""
-    for attribute in ("arch", "machine", "kernel", "initrd", "cmdline", "init"):
-        setattr(domain, attribute, None)
-    domain.bootloader = domain.bootloader_args = None
-    domain.boot_devices = ()
+def _default_boot(domain: Domain, host: Host) -> None:
+    """What starts the guest, where the request doesn't say it."""
     if is_full_virt(domain):
         domain.boot_devices = DEFAULT_BOOT_DEVICES
         if host.family.default_loader is not None and domain.loader is None:
