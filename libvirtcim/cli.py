@@ -232,10 +232,10 @@ def _show(options: argparse.Namespace) -> int:
 
 def _ask(options: argparse.Namespace, ask: Callable[[Broker, Sequence[str]], T]) -> T:
     """What a question about the configured hosts is answered."""
-    from libvirtcim import inspect_host
+    from libvirtcim.hosts import hosts_of
 
     config = _config(options, quiet=True)
-    hosts = inspect_host.hosts(config)
+    hosts = hosts_of(config)
     try:
         return ask(composition.broker(hosts), list(config.connections))
     finally:
@@ -244,9 +244,10 @@ def _ask(options: argparse.Namespace, ask: Callable[[Broker, Sequence[str]], T])
 
 def _doctor(options: argparse.Namespace) -> int:
     from libvirtcim import inspect_host
+    from libvirtcim.hosts import hosts_of
 
     config = _config(options, quiet=True)
-    hosts = inspect_host.hosts(config)
+    hosts = hosts_of(config)
     try:
         report = inspect_host.doctor(config, hosts)
     finally:

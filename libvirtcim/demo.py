@@ -16,8 +16,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from libvirtcim import inspect_host, listings, serve
+from libvirtcim import listings, serve
 from libvirtcim.config import Config
+from libvirtcim.hosts import hosts_of
 from libvirtcim.server.auth import check_exposure
 from libvirtcim.server.settings import DEFAULT_FILE
 from libvirtcim.virt.errors import VirtError
@@ -33,7 +34,7 @@ def sample_uri() -> str:
 
 def answering(config: Config) -> Mapping[str, str]:
     """The connections of the configuration whose hypervisor answers."""
-    hosts = inspect_host.hosts(config)
+    hosts = hosts_of(config)
     found = {}
     try:
         for prefix, uri in config.connections.items():
@@ -68,7 +69,7 @@ def run(config: Config, *, chosen: bool) -> int:
         # a demonstration leaves nothing behind, and doesn't send what a server here is to send
         server = dataclasses.replace(config.server, subscriptions="")
         config = dataclasses.replace(config, server=server)
-    hosts = inspect_host.hosts(config)
+    hosts = hosts_of(config)
     try:
         return _serve_and_show(config, hosts)
     finally:

@@ -12,14 +12,11 @@ from typing import Any
 import psutil
 
 from libvirtcim import __version__, composition
-from libvirtcim.config import Config, General
+from libvirtcim.config import Config
 from libvirtcim.server.indications.status import StatusFile
 from libvirtcim.virt import errors as virt
-from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import KNOWN
-from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs, WorkSettings
-from libvirtcim.virt.migration_checks import MigrationSettings
-from libvirtcim.virt.vsi import VsiSettings
+from libvirtcim.virt.host import Host, Hosts, Needs
 
 LIBRARIES = (
     "libvirt-python",
@@ -32,44 +29,6 @@ LIBRARIES = (
     "python-pam",
     "pywbem",
 )
-
-
-def hosts(config: Config) -> Hosts:
-    """The hosts of a configuration; nothing is opened yet."""
-    return Hosts(
-        config.connections,
-        readonly=config.general.readonly,
-        settings=_settings(config.general),
-    )
-
-
-def _settings(general: General) -> HostSettings:
-    return HostSettings(
-        side_file_dir=str(general.side_files),
-        vsi=VsiSettings.read(general.lldptool_query_options, general.vsi_support_key_string),
-        disable_kvm=general.disable_kvm,
-        events=EventSettings(
-            most_waiting=general.event_queue,
-            compare=general.event_compare,
-            settle=general.event_settle,
-            patience=general.event_patience,
-        ),
-        migration=MigrationSettings(
-            connect_timeout=general.migration_connect_timeout,
-            shutdown_timeout=general.migration_shutdown_timeout,
-            check_directory=general.migrate_check_dir,
-            check_timeout=general.migrate_check_timeout,
-            ssh_key=Path(key) if (key := general.migrate_ssh_temp_key) else None,
-        ),
-        snapshot_dir=str(general.snapshot_directory),
-        work=WorkSettings(
-            running=general.max_running_jobs,
-            kept=general.max_ended_jobs,
-            retention=general.job_retention,
-            wait=general.snapshot_wait,
-            failure_is_completion=general.failed_jobs_completed,
-        ),
-    )
 
 
 def doctor(config: Config, served: Hosts) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import threading
 from dataclasses import asdict
 from typing import Any
 
-from libvirtcim import composition, inspect_host
+from libvirtcim import composition
 from libvirtcim.config import Config
+from libvirtcim.hosts import hosts_of
 from libvirtcim.server import interop
 from libvirtcim.server.auth import check_exposure
 from libvirtcim.server.http import CIMServer
@@ -49,7 +50,7 @@ def run(config: Config) -> int:
     except ValueError as error:
         print(f"libvirtcim: {error}", file=sys.stderr)
         return 2
-    hosts = inspect_host.hosts(config)
+    hosts = hosts_of(config)
     try:
         server = make_server(config, hosts)
         server.start()

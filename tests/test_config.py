@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from libvirtcim import inspect_host
 from libvirtcim.config import ConfigError, General, load, option_fields
+from libvirtcim.hosts import hosts_of
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import FAMILIES
@@ -132,7 +132,7 @@ def test_old_keys_reach_the_hosts(tmp_path: Path) -> None:
         'disable_kvm = true;\nlldptool_query_options = "-t -V evb";\n'
         'vsi_support_key_string = "{\\tmode: relay, \\"capabilities: VDP\\"" "}";\n'
     )
-    served = inspect_host.hosts(load(written(tmp_path, ""), legacy=old))
+    served = hosts_of(load(written(tmp_path, ""), legacy=old))
     settings = served.host("KVM").settings
     served.close()
     assert settings.disable_kvm
@@ -142,7 +142,7 @@ def test_old_keys_reach_the_hosts(tmp_path: Path) -> None:
 
 def test_how_guests_are_watched(tmp_path: Path) -> None:
     text = "event_queue = 7\nevent_compare = 0\nevent_settle = 0.5\nevent_patience = 3\n"
-    hosts = inspect_host.hosts(load(written(tmp_path, text), legacy=NOWHERE))
+    hosts = hosts_of(load(written(tmp_path, text), legacy=NOWHERE))
     expected = EventSettings(most_waiting=7, compare=0, settle=0.5, patience=3)
     assert hosts.host("KVM").settings.events == expected
     assert hosts.host("KVM").watcher.counters.events == 0

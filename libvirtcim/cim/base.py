@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from graphlib import CycleError, TopologicalSorter
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ providers' classes that derive from them."""
 
 def load() -> tuple[list[LocalClass], list[QualifierType]]:
     """All base classes, each after those it needs, and all qualifier declarations."""
-    return loads((resources.files(__package__) / TABLE).read_text(encoding="utf-8"))
+    return loads(Path(__file__).with_name(TABLE).read_text(encoding="utf-8"))
 
 
 def loads(text: str) -> tuple[list[LocalClass], list[QualifierType]]:

@@ -16,12 +16,13 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from libvirtcim import composition, config, inspect_host
+from libvirtcim import composition, config
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.indications import Indication
 from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
 from libvirtcim.cmpi.subscriptions import Subscriptions
+from libvirtcim.hosts import hosts_of
 from libvirtcim.virt.host import Hosts
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Service:
     def __init__(self, file: Path) -> None:
         chosen = config.load(None if file == config.CONFIG_FILE else file)
         _start_logging(chosen.general.log_level)
-        self.hosts: Hosts = inspect_host.hosts(chosen)
+        self.hosts: Hosts = hosts_of(chosen)
         self.broker: Broker = composition.broker(
             self.hosts, interop=chosen.general.interop_namespace
         )

@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import psutil
-
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +38,8 @@ def _address(text: str) -> str | None:
 
 def tcp_sockets() -> Mapping[int, list[Socket]]:
     """The sockets at each TCP port of this machine that is in use; empty where they can't be read."""
+    import psutil  # the one caller asks for consoles; a CIM server loads everything else at its start
+
     sockets: dict[int, list[Socket]] = defaultdict(list)
     try:
         connections = psutil.net_connections("tcp")

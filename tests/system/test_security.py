@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 from libvirtcim import serve
 from libvirtcim.config import load
 from libvirtcim.demo import sample_uri
-from libvirtcim.inspect_host import hosts
+from libvirtcim.hosts import hosts_of
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +86,7 @@ def secured(
         auth_failure_delay = 0.05
     """)
     config = load(file, legacy=folder / "none")
-    served = hosts(config)
+    served = hosts_of(config)
     server = serve.make_server(config, served)
     server.start()
     host, port = server.addresses[0]
