@@ -15,8 +15,6 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import libconf
-
 from libvirtcim.cim.declare import INTEROP
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.events import EventSettings
@@ -204,6 +202,8 @@ def _toml(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
 
 def _legacy(path: Path) -> dict[str, Any]:
     """Settings out of libvirt-cim's own file; what nothing here uses is left alone."""
+    import libconf
+
     try:
         with path.open() as stream:
             read = libconf.load(stream)
