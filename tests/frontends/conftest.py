@@ -207,6 +207,14 @@ def _front_of(item: pytest.Item) -> str | None:
     return None if callspec is None else callspec.params.get("pair")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cheap_warnings() -> Iterator[None]:
+    """pywbem's warnings of paths without keys, which the cases are full of, would look up the whole stack."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pywbem._cim_obj._stacklevel_above_module", lambda _module: 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     """A front end and the reference; its hypervisors change only as the reference's do."""
