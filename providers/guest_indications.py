@@ -65,7 +65,7 @@ class GuestSource:
         """Tells nothing more."""
         self.host.watcher.unwatch(self._changed)
 
-    def _changed(self, changes: Sequence[Change]) -> None:
+    def _changed(self, changes: Sequence[Change[Guest]]) -> None:
         assert self._publish is not None
         # read after the changes; all of them share it
         reading = HostReading(self.host)

@@ -22,6 +22,7 @@ from libvirtcim.virt.events import EventSettings, Watcher
 from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
+from libvirtcim.virt.guest_events import Guests
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import Locks
@@ -130,7 +131,7 @@ class Host:
             FanOut(self.settings.in_flight, f"libvirt-{family.prefix}"),
             self.settings.guest_deadline,
         )
-        self.watcher = Watcher(connection, self._guests, self.locks, self.settings.events)
+        self.watcher = Watcher(connection, Guests(self._guests), self.locks, self.settings.events)
         self._capabilities: tuple[int, Capabilities] | None = None
 
     # -- guests ---------------------------------------------------------------------------------
