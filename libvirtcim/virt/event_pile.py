@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from libvirtcim.virt import eventloop
-from libvirtcim.virt.event_subject import Note
+from libvirtcim.virt.event_notes import Note
 from libvirtcim.virt.locks import Locks
 
 _log = logging.getLogger(__name__)

@@ -31,8 +31,9 @@ import libvirt
 from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Unreachable, VirtError
 from libvirtcim.virt.event_callbacks import Registration
+from libvirtcim.virt.event_notes import OF_STATE
 from libvirtcim.virt.event_pile import EventCounters, EventSettings, Mark, Pile
-from libvirtcim.virt.event_subject import OF_STATE, Subject, T
+from libvirtcim.virt.event_subject import Subject, T
 from libvirtcim.virt.locks import Locks
 
 __all__ = ["Change", "EventCounters", "EventSettings", "Watcher"]
@@ -91,6 +92,11 @@ class Watcher(Generic[T]):
     def plural(self) -> str:
         """What is watched."""
         return self._subject.plural
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._listeners)
 
     @property
     def counters(self) -> EventCounters:

@@ -11,8 +11,9 @@ import libvirt
 
 from libvirtcim.virt import guest_history
 from libvirtcim.virt.event_callbacks import DOMAIN, Callback, Registration
+from libvirtcim.virt.event_notes import Note, What
 from libvirtcim.virt.event_pile import Pile
-from libvirtcim.virt.event_subject import History, Note, What
+from libvirtcim.virt.event_subject import History
 from libvirtcim.virt.guest import CRASHED, PAUSED, PMSUSPENDED, RUNNING, Guest, Needs
 from libvirtcim.virt.guest_reader import GuestReader
 

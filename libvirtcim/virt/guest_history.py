@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from libvirtcim.virt.event_subject import NO_RUN, Note, What
+from libvirtcim.virt.event_notes import NO_RUN, Note, What
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,

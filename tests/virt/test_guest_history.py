@@ -11,7 +11,7 @@ import pytest
 
 from libvirtcim.virt import guest_history as history
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.event_subject import Note, What
+from libvirtcim.virt.event_notes import Note, What
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,
