@@ -94,8 +94,8 @@ class General:
     )
     event_queue: int = _setting(
         _EVENTS.most_waiting,
-        "Most events of one hypervisor's guests, storage pools or networks that wait to be worked off; beyond, "
-        "all of them are compared instead",
+        "Most events of one hypervisor's guests, storage pools or networks that wait to be worked off; "
+        "beyond, all of them are compared instead",
     )
     event_compare: float = _setting(
         _EVENTS.compare,
@@ -110,8 +110,8 @@ class General:
     )
     event_patience: float = _setting(
         _EVENTS.patience,
-        "How long a change that libvirtcim itself makes may take before its guest or pool is looked at all the "
-        "same",
+        "How long a change that libvirtcim itself makes may take before its guest or pool is looked at "
+        "all the same",
         unit="s",
     )
     lldptool_query_options: str = _setting(

@@ -59,7 +59,7 @@ class PoolHistory(Generic[DefinitionT]):
         view = self.kind.view(
             f"<{tag}><name>{escape_text(note.name)}</name><uuid>{uuid}</uuid></{tag}>"
         )
-        return Watched(note.name, uuid, False, False, view, True, view, None)
+        return Watched(note.name, uuid, False, False, view, False, view, None)
 
     def _after(
         self,
