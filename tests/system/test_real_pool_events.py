@@ -60,15 +60,23 @@ def admin(box: PrivateLibvirtd, tmp_path: Path) -> Iterator[Administrator]:
     made = Administrator(box, tmp_path)
     made.target.mkdir()
     made.shell(f"mount -t tmpfs -o size=64m tmpfs {made.target}")
+    with other_client(box.qemu_uri) as raw:
+        others = {handle.UUIDString() for handle in _pools_and_networks(raw)}
     yield made
     with other_client(box.qemu_uri) as raw:
-        for handle in (*raw.listAllStoragePools(), *raw.listAllNetworks()):
+        for handle in _pools_and_networks(raw):
+            if handle.UUIDString() in others:
+                continue
             stored = handle.isPersistent()
             if handle.isActive():
                 handle.destroy()
             if stored:
                 handle.undefine()
     made.shell(f"umount {made.target}")
+
+
+def _pools_and_networks(raw: Any) -> list[Any]:
+    return [*raw.listAllStoragePools(), *raw.listAllNetworks()]
 
 
 @contextmanager

@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-import libvirt
 import pytest
 
 from libvirtcim.virt.event_notes import Note, What
-from libvirtcim.virt.pool_events import STORAGE_POOLS
 from libvirtcim.virt.pool_history import PoolHistory, Watched
 from libvirtcim.virt.pools import StoragePoolDefinition
 
@@ -92,84 +88,3 @@ def test_a_state_on_the_way_is_waited_out() -> None:
     assert not HISTORY.agree(None, OFF)
     assert HISTORY.agree(OFF, EDITED)
     assert HISTORY.agree(None, None)
-
-
-# --- reading -----------------------------------------------------------------------------------------
-
-
-class Handle:
-    """A storage pool of libvirt that starts between two calls, and then stays so."""
-
-    def __init__(self, xml: str, inactive: str) -> None:
-        self._xml = {0: xml, STORAGE_POOLS.inactive: inactive}
-        self.asked = 0
-
-    def name(self) -> str:
-        return "p"
-
-    def UUIDString(self) -> str:
-        return UUID
-
-    def isActive(self) -> int:
-        self.asked += 1
-        return int(self.asked > 1)
-
-    def isPersistent(self) -> int:
-        return 1
-
-    def autostart(self) -> int:
-        return 0
-
-    def XMLDesc(self, flags: int) -> str:
-        return self._xml[flags]
-
-
-class Driver:
-    """A connection whose only storage pool has these definitions."""
-
-    def __init__(self, xml: str, inactive: str) -> None:
-        self.handle = Handle(xml, inactive)
-
-    def storagePoolLookupByUUIDString(self, _uuid: str) -> Handle:
-        return self.handle
-
-
-def _read(capacity: int, path: str, *, extents: str = "", permissions: str = "") -> Pool:
-    text = (
-        f"<pool type='disk'><name>p</name><capacity>{capacity}</capacity>"
-        f"<source><device path='/dev/x'>{extents}</device></source>"
-        f"<target><path>{path}</path>{permissions}</target></pool>"
-    )
-    found = STORAGE_POOLS.some(Driver(text, text), [UUID])[UUID]
-    assert isinstance(found, Watched)
-    return found
-
-
-def test_a_reading_of_two_moments_is_repeated() -> None:
-    found = _read(7, "/a")
-    assert found.active
-    assert (found.view.capacity, found.stored.capacity) == (7, 0)
-
-
-def test_what_libvirt_finds_is_no_part_of_the_definition() -> None:
-    first = _read(7, "/a")
-    measured = _read(
-        8,
-        "/a",
-        extents="\n  <freeExtent start='0' end='9'/>\n",
-        permissions="\n  <permissions><mode>0711</mode></permissions>\n",
-    )
-    assert measured.definition == first.definition
-    assert _read(7, "/b").definition != first.definition
-
-
-@pytest.fixture
-def raw() -> Iterator[Any]:
-    with closing(libvirt.open("test:///default")) as connection:
-        yield connection
-
-
-def test_one_that_is_not_there(raw: Any) -> None:
-    (outcome,) = STORAGE_POOLS.some(raw, [UUID]).values()
-    assert isinstance(outcome, libvirt.libvirtError)
-    assert outcome.get_error_code() == STORAGE_POOLS.absent
