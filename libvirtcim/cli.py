@@ -44,7 +44,7 @@ OPTIONAL = ("aiohttp", "pywbem", "tabulate")
 DELIVERY_COUNTERS = ("queued", "delivered", "retried", "dropped", "expired", "refused")
 """What `doctor` shows of each destination of indications."""
 EVENT_COUNTERS = ("events", "changes", "overflows", "comparisons", "waiting", "most_waiting")
-"""What `doctor` shows of watching each hypervisor's guests."""
+"""What `doctor` shows of watching each hypervisor's guests, storage pools and networks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -285,7 +285,7 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _print_subscriptions(subscriptions: dict[str, Any]) -> None:
-    """How a running server watches guests and tells its destinations; nothing where there are none."""
+    """How a running server watches hypervisors and tells its destinations; nothing where there are none."""
     if not subscriptions["destinations"]:
         return
     print(f"\nindications, from server {subscriptions['server']}:")
@@ -296,7 +296,7 @@ def _print_subscriptions(subscriptions: dict[str, Any]) -> None:
             print(f"       {row['last_error_time']}: {row['last_error']}")
     for row in subscriptions["sources"]:
         counted = (f"{row[name]} {name.replace('_', ' ')}" for name in EVENT_COUNTERS)
-        print(f"guests of {row['family']}: {', '.join(counted)}")
+        print(f"{row['watched']} of {row['family']}: {', '.join(counted)}")
 
 
 def _register(options: argparse.Namespace) -> int:

@@ -92,22 +92,24 @@ class General:
     )
     event_queue: int = _setting(
         _EVENTS.most_waiting,
-        "Most events of one hypervisor that wait to be worked off; beyond, its guests are compared instead",
+        "Most events of one hypervisor's guests, storage pools or networks that wait to be worked off; "
+        "beyond, all of them are compared instead",
     )
     event_compare: float = _setting(
         _EVENTS.compare,
-        "While indications of guests are subscribed to: time between comparisons of all guests, for changes "
-        "of which libvirt sends no event; 0: no such comparisons",
+        "While indications of guests or pools are subscribed to: time between comparisons of all of them, "
+        "for changes of which libvirt sends no event; 0: no such comparisons",
         unit="s",
     )
     event_settle: float = _setting(
         _EVENTS.settle,
-        "How long libvirt's event of a change may take to come once the guest shows the change",
+        "How long libvirt's event of a change may take to come once the guest or pool shows the change",
         unit="s",
     )
     event_patience: float = _setting(
         _EVENTS.patience,
-        "How long a change that libvirtcim itself makes may take before its guest is looked at all the same",
+        "How long a change that libvirtcim itself makes may take before its guest or pool is looked at "
+        "all the same",
         unit="s",
     )
     lldptool_query_options: str = _setting(

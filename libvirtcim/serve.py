@@ -33,14 +33,18 @@ def make_server(config: Config, hosts: Hosts) -> CIMServer:
         config.server,
         config.general.indication_queue,
         host_name,
-        lambda: [_watched(host) for host in hosts],
+        lambda: [row for host in hosts for row in _watched(host)],
     )
     return CIMServer(broker, config.server, subscriptions)
 
 
-def _watched(host: Host) -> dict[str, Any]:
-    """What was seen of a host's guests, and told."""
-    return {"family": host.family.prefix, **asdict(host.watcher.counters)}
+def _watched(host: Host) -> list[dict[str, Any]]:
+    """What was seen on a host, and told, by what is watched."""
+    return [
+        {"family": host.family.prefix, "watched": watcher.plural, **asdict(watcher.counters)}
+        for watcher in host.watchers
+        if watcher.is_watching
+    ]
 
 
 def run(config: Config) -> int:

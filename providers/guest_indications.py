@@ -1,30 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Indications of guests and their resources, from what libvirt tells (`virt/events.py`).
-
-The instances in them are those that a read shows, made in the same way.
-"""
+"""Indications of guests and their resources."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.indications import Publish
-from libvirtcim.cim.objects import Embedded, Instance, Value
+from libvirtcim.cim.objects import Instance, Value
+from libvirtcim.providers.change_source import ChangeSource, InstanceSource
 from libvirtcim.providers.common import GuestItem, HostReading, Provided, has_class
 from libvirtcim.providers.computer_system import COMPUTER_SYSTEM
 from libvirtcim.providers.device import DeviceItem, setting_items
 from libvirtcim.providers.resource_allocation.base import RESOURCE_ALLOCATION_SETTING_DATA
 from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.virtual_system_setting_data import VIRTUAL_SYSTEM_SETTING_DATA
-from libvirtcim.virt.events import Change
+from libvirtcim.virt.events import Watcher
 from libvirtcim.virt.families import PROC
 from libvirtcim.virt.guest import Guest
 from libvirtcim.virt.guest_history import state_class
 from libvirtcim.virt.host import Host, Hosts
-
-Kind = Literal["Created", "Modified", "Deleted"]
 
 DESTROYED: Mapping[str, Value] = {
     "EnabledState": 1,
@@ -37,86 +33,28 @@ DESTROYED: Mapping[str, Value] = {
 """What a ComputerSystem shows that is gone."""
 
 
-class GuestSource:
-    """Tells of changes of one host's guests: what they are is a subclass's."""
-
-    subject: str
-    """Base name of the class that the indications are named after."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.prefix = host.family.prefix
-        self._publish: Publish | None = None
-
-    @property
-    def classes(self) -> Collection[str]:
-        """The three classes of the host's family."""
-        return [self._class(kind) for kind in ("Created", "Modified", "Deleted")]
-
-    def _class(self, kind: Kind) -> str:
-        return f"{self.prefix}_{self.subject}{kind}Indication"
-
-    def start(self, publish: Publish) -> None:
-        """Tells of what changes from now on; returns when the guests have been read."""
-        self._publish = publish
-        self.host.watcher.watch(self._changed)
-
-    def stop(self) -> None:
-        """Tells nothing more."""
-        self.host.watcher.unwatch(self._changed)
-
-    def _changed(self, changes: Sequence[Change]) -> None:
-        assert self._publish is not None
-        # read after the changes; all of them share it
-        reading = HostReading(self.host)
-        for change in changes:
-            before, after = (
-                None if guest is None else GuestItem(self.prefix, reading, guest)
-                for guest in (change.before, change.after)
-            )
-            self.tell(self._publish, before, after)
-
-    def tell(self, publish: Publish, before: GuestItem | None, after: GuestItem | None) -> None:
-        """Publishes what is to be told of a change; None: the guest did not exist."""
-        raise NotImplementedError
-
-    def send(
-        self, publish: Publish, kind: Kind, row: Instance, previous: Instance | None, **more: Value
-    ) -> None:
-        """Publishes an indication of an instance; `previous`: the same before."""
-        values: dict[str, Value] = {
-            "SourceInstance": Embedded(row.cls.name, row.values),
-            "SourceInstanceModelPath": str(row.path),
-            "SourceInstanceHost": self.host.name(),
-            **more,
-        }
-        if previous is not None:
-            values["PreviousInstance"] = Embedded(previous.cls.name, previous.values)
-        publish(self._class(kind), values)
+def _watched_guests(host: Host) -> tuple[Watcher[Guest], Callable[[HostReading, Guest], GuestItem]]:
+    return host.watcher, partial(GuestItem, host.family.prefix)
 
 
-class ComputerSystemSource(GuestSource):
+class ComputerSystemSource(InstanceSource[GuestItem]):
     """Tells of guests."""
 
     subject = COMPUTER_SYSTEM.base
+    gone = DESTROYED
 
-    def tell(self, publish: Publish, before: GuestItem | None, after: GuestItem | None) -> None:
-        """One indication, unless nothing has changed but what the resources show."""
-        if after is None:
-            assert before is not None
-            row = self._row(publish, before)
-            row.values.update(DESTROYED)
-            self._send(publish, "Deleted", before, row, None)
-            return
-        row = self._row(publish, after)
-        if before is None:
-            self._send(publish, "Created", after, row, None)
-            return
-        previous = self._row(publish, before)
-        if row != previous or self._has_changed(publish, before, after):
-            self._send(publish, "Modified", after, row, previous)
+    def __init__(self, host: Host) -> None:
+        super().__init__(host, _watched_guests(host))
 
-    def _has_changed(self, publish: Publish, before: GuestItem, after: GuestItem) -> bool:
+    def row(self, publish: Publish, item: GuestItem) -> Instance:
+        """What a read shows of the guest."""
+        return publish.row(VIRT, COMPUTER_SYSTEM.class_name(self.prefix), item)
+
+    def uuid(self, item: GuestItem) -> str:
+        """Of the guest."""
+        return item.guest.uuid
+
+    def has_changed(self, publish: Publish, before: GuestItem, after: GuestItem) -> bool:
         """Whether the guest's definition or what its settings show has changed."""
         if before.guest.definition != after.guest.definition:
             return True
@@ -124,27 +62,14 @@ class ComputerSystemSource(GuestSource):
         was, now = (publish.row(VIRT, classname, item) for item in (before, after))
         return was != now
 
-    def _row(self, publish: Publish, item: GuestItem) -> Instance:
-        return publish.row(VIRT, COMPUTER_SYSTEM.class_name(self.prefix), item)
 
-    def _send(
-        self,
-        publish: Publish,
-        kind: Kind,
-        item: GuestItem,
-        row: Instance,
-        previous: Instance | None,
-    ) -> None:
-        self.send(publish, kind, row, previous, IndicationIdentifier=item.guest.uuid)
-
-
-class ResourceSource(GuestSource):
+class ResourceSource(ChangeSource[GuestItem]):
     """Tells of the resources of guests, as they are in force."""
 
     subject = RESOURCE_ALLOCATION_SETTING_DATA.base
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host)
+        super().__init__(host, _watched_guests(host))
         self._kinds = {
             kind: setting.decl.class_name(self.prefix)
             for kind, setting in SETTINGS.items()

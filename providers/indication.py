@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Classes of indications: guests, their settings and migration jobs that come, change and go."""
+"""Classes of indications: guests, their settings, pools and migration jobs that come, change and go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from libvirtcim.cim.declare import ClassDecl, Method, Parameter
 from libvirtcim.providers.common import ALL, Provided, registered
 from libvirtcim.virt.host import Hosts
 
+RESOURCE_POOL = "ResourcePool"
+"""What indications of pools are named after: there is no class for all kinds but CIM_ResourcePool."""
 _CHANGES = (
     ("Created", "CIM_InstCreation", "has come into being"),
     ("Modified", "CIM_InstModification", "has changed"),
@@ -55,6 +57,12 @@ INDICATIONS = (
         "A migration",
         "Virt_ComputerSystemMigrationIndicationProvider",
         raised=True,
+    ),
+    *_declared(
+        RESOURCE_POOL,
+        "A disk pool or network pool",
+        "Virt_ResourcePoolIndicationProvider",
+        raised=False,
     ),
 )
 

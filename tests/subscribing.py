@@ -21,6 +21,7 @@ from tests.virt.watching import ONLY_EVENTS, defined, test_guest
 NS = "root/virt"
 CONTEXT = RequestContext()
 SYSTEM, RESOURCE = "ComputerSystem", "ResourceAllocationSettingData"
+POOL = "ResourcePool"
 CHANGES = ("Created", "Modified", "Deleted")
 
 
@@ -63,6 +64,26 @@ class World:
         with self._lock:
             self.got[:] = [i for i in self.got if not _is_of("marker", i["SourceInstance"])]
 
+    def settle_pools(self, raw: Any) -> None:
+        """The same for what happened to storage pools and networks."""
+        definitions = (
+            (raw.storagePoolDefineXML, directory_pool("marker", "/nowhere")),
+            (raw.networkDefineXML, isolated_network("marker", "10.66.66.1")),
+        )
+        for define, text in definitions:
+            define(text).undefine()
+        wait_until(self._pool_markers_ended, "the end of the markers")
+        with self._lock:
+            self.got[:] = [i for i in self.got if not _is_pool_marker(i)]
+
+    def _pool_markers_ended(self) -> bool:
+        return sum(map(_is_pool_marker, self.of(POOL, "Deleted"))) == 2
+
+    def pool_path(self, pool_id: str) -> InstancePath:
+        """Of a pool."""
+        cls = f"{self.prefix}_{pool_id.partition('/')[0]}"
+        return InstancePath(cls, (("InstanceID", pool_id),), NS)
+
     def _ended(self, uuid: str) -> bool:
         deleted = self.of(SYSTEM, "Deleted")
         return any(i["IndicationIdentifier"] == uuid for i in deleted)
@@ -90,6 +111,27 @@ class World:
 
 def _is_of(name: str, instance: Instance) -> bool:
     return name in (instance["Name"], str(instance["InstanceID"]).partition("/")[0])
+
+
+def _is_pool_marker(indication: Instance) -> bool:
+    return str(indication["SourceInstance"]["InstanceID"]).endswith("Pool/marker")
+
+
+def directory_pool(name: str, path: str, *, uuid: str = "") -> str:
+    """A storage pool that is a directory."""
+    identity = f"<uuid>{uuid}</uuid>" if uuid else ""
+    return (
+        f"<pool type='dir'><name>{name}</name>{identity}<target><path>{path}</path></target></pool>"
+    )
+
+
+def isolated_network(name: str, address: str, *, uuid: str = "", extra: str = "") -> str:
+    """A network that leads nowhere; `extra` goes below network."""
+    identity = f"<uuid>{uuid}</uuid>" if uuid else ""
+    return (
+        f"<network><name>{name}</name>{identity}"
+        f"{extra}<ip address='{address}' netmask='255.255.255.0'/></network>"
+    )
 
 
 @contextlib.contextmanager

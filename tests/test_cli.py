@@ -161,7 +161,11 @@ def test_doctor_tells_who_takes_indications(
               "last_error": None, "last_error_time": None}  # fmt: skip
     failing = {**taking, "name": "dead", "failing": True, "last_error": "no answer within 10 s",
                "last_error_time": "2026-01-01T00:00:00+00:00"}  # fmt: skip
-    watched = {"family": "KVM", **asdict(EventCounters(events=12, most_waiting=3))}
+    watched = {
+        "family": "KVM",
+        "watched": "guests",
+        **asdict(EventCounters(events=12, most_waiting=3)),
+    }
     StatusFile(file).write([taking, failing], [watched])
     out = run(capsys, *told)[1]
     assert f"indications, from server {os.getpid()}:\nok  'ops' http://ops:1\n" in out

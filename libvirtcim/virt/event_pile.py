@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Guests that are to be looked at, with what events told of them, until somebody looks."""
+"""Objects that are to be looked at, with what events told of them, until somebody looks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from libvirtcim.virt import eventloop
-from libvirtcim.virt.guest_history import Note
+from libvirtcim.virt.event_notes import Note
 from libvirtcim.virt.locks import Locks
 
 _log = logging.getLogger(__name__)
@@ -21,12 +21,12 @@ _EVENTS_ARE_DUE = 0.03
 
 @dataclass(frozen=True, slots=True)
 class EventSettings:
-    """Limits of watching one hypervisor.
+    """Limits of watching one kind of objects of a hypervisor.
 
-    `most_waiting`: events that are kept until they are worked off; beyond, all guests are compared.
-    `compare`: seconds between comparisons of all guests; 0: never.
+    `most_waiting`: events that are kept until they are worked off; beyond, all objects are compared.
+    `compare`: seconds between comparisons of all objects; 0: never.
     `settle`: seconds in which the event of a change arrives after a reading has shown it.
-    `patience`: seconds that a change by this process is waited for before its guest is looked at.
+    `patience`: seconds that a change by this process is waited for before its object is looked at.
     """
 
     most_waiting: int = 50_000
@@ -39,8 +39,8 @@ class EventSettings:
 class EventCounters:
     """What has been seen and told since the process started.
 
-    `unchanged`: looks at guests in which nothing was found to have changed. `overflows`: how often more
-    events waited than are kept. `comparisons`: of all guests. `most_waiting`: high-water mark of events.
+    `unchanged`: looks at objects in which nothing was found to have changed. `overflows`: how often more
+    events waited than are kept. `comparisons`: of all objects. `most_waiting`: high-water mark of events.
     """
 
     events: int = 0
@@ -54,7 +54,7 @@ class EventCounters:
 
 @dataclass(slots=True)
 class Mark:
-    """A guest that is to be looked at, in `time.monotonic()` seconds.
+    """An object that is to be looked at, in `time.monotonic()` seconds.
 
     `due`: when. `give_up`: until when events may come that tell of what the reading shows; None: nothing
     was found that they lack. `own`: this process has changed it. `again`: it may not show everything yet.
@@ -72,7 +72,7 @@ class Mark:
 
 
 class Pile:
-    """Guests that are to be looked at, and what events told of them: at most so many."""
+    """Objects that are to be looked at, and what events told of them: at most so many."""
 
     def __init__(self, locks: Locks, settings: EventSettings, counters: EventCounters) -> None:
         self._locks = locks
@@ -84,7 +84,7 @@ class Pile:
         self._closed = False
 
     def note(self, uuid: str, note: Note | None, *, again: bool = False) -> None:
-        """An event of a guest has come; None: of what other events will tell."""
+        """An event of an object has come; None: of what other events will tell."""
         eventloop.event_came()
         with self._changed:
             self._counters.events += 1
@@ -98,7 +98,7 @@ class Pile:
             self._changed.notify()
 
     def touched(self, uuid: str) -> None:
-        """This process has changed a guest, or tried to."""
+        """This process has changed an object, or tried to."""
         with self._changed:
             mark = self._mark(uuid)
             mark.own, mark.patience = True, None
@@ -107,13 +107,13 @@ class Pile:
             self._changed.notify()
 
     def look(self, uuid: str) -> None:
-        """A guest may have changed without an event."""
+        """An object may have changed without an event."""
         with self._changed:
             self._mark(uuid)
             self._changed.notify()
 
     def put_back(self, uuid: str, mark: Mark) -> None:
-        """A guest that is to be looked at once more; what came meanwhile stays."""
+        """An object that is to be looked at once more; what came meanwhile stays."""
         with self._changed:
             self._count(len(mark.notes))
             newer = self._marks.get(uuid)
@@ -126,14 +126,14 @@ class Pile:
             self._marks[uuid] = mark
 
     def compare_all(self) -> None:
-        """All guests are to be compared with what is known; what events told until now is forgotten."""
+        """All objects are to be compared with what is known; what events told until now is forgotten."""
         with self._changed:
             self._forget()
             self._compare_at = time.monotonic()
             self._changed.notify()
 
     def compare_in(self, seconds: float) -> None:
-        """All guests are to be compared in so many seconds, unless they are earlier; 0: not."""
+        """All objects are to be compared in so many seconds, unless they are earlier; 0: not."""
         with self._changed:
             if seconds > 0 and self._compare_at is None:
                 self._compare_at = time.monotonic() + seconds
@@ -152,7 +152,7 @@ class Pile:
             self._changed.notify_all()
 
     def wait(self) -> bool | None:
-        """Waits for work: True: all guests are to be compared, False: some are due, None: closed."""
+        """Waits for work: True: all objects are to be compared, False: some are due, None: closed."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -167,7 +167,7 @@ class Pile:
             return None
 
     def take(self, most: int) -> dict[str, Mark]:
-        """Guests that are to be looked at now; those that this process is changing are left for later."""
+        """Objects that are to be looked at now; those that this process is changing are left for later."""
         with self._changed:
             now = time.monotonic()
             ready = (u for u, mark in self._marks.items() if mark.due <= now)
@@ -177,7 +177,7 @@ class Pile:
             return taken
 
     def _waits_for_own(self, uuid: str, now: float) -> bool:
-        """Whether this process is changing the guest, and has not been waited for long enough."""
+        """Whether this process is changing the object, and has not been waited for long enough."""
         mark = self._marks[uuid]
         if not self._locks.held(uuid):
             return False
@@ -195,7 +195,7 @@ class Pile:
 
     def _overflow(self) -> None:
         if self._counters.overflows == 0:
-            _log.warning("more than %s events wait: all guests are compared instead",
+            _log.warning("more than %s events wait: all objects are compared instead",
                          self._settings.most_waiting)  # fmt: skip
         self._counters.overflows += 1
         self._forget()

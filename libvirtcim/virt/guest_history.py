@@ -8,10 +8,10 @@ from the reading. Nothing here asks libvirt.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from libvirtcim.virt.event_notes import NO_RUN, Note, What
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,
@@ -21,35 +21,6 @@ from libvirtcim.virt.guest import (
     Guest,
     bare_view,
 )
-
-NO_RUN = -1
-"""libvirt's id of a guest that is off."""
-
-
-class What(enum.Enum):
-    """What kind of change an event tells of."""
-
-    DEFINED = enum.auto()
-    UNDEFINED = enum.auto()
-    ENTERED = enum.auto()
-    """A state of a guest that runs."""
-    STOPPED = enum.auto()
-    SAVED = enum.auto()
-    """It has stopped, and its memory is kept."""
-    LEFT = enum.auto()
-    """It has stopped here, since it runs on another host. No event tells whether it is still stored."""
-    CHANGED = enum.auto()
-    """Anything else that can be seen of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What one event told of a guest: `run` is libvirt's id of the guest by then, `state` its number."""
-
-    what: What
-    name: str
-    run: int = NO_RUN
-    state: int = NOSTATE
 
 
 def state_class(state: int) -> int:
@@ -76,15 +47,13 @@ def is_news(before: Guest | None, after: Guest | None) -> bool:
     return differs(before, after)
 
 
-def is_whole(guest: Guest) -> bool:
+def is_whole(read: Guest) -> bool:
     """Whether the parts of a reading belong together: a guest may start or stop between two calls."""
-    if not guest.active:
-        return guest.state in (SHUTOFF, CRASHED)
-    return guest.state != SHUTOFF and guest.live.id == guest.id
-
-
-OF_STATE = frozenset({What.ENTERED, What.STOPPED, What.SAVED, What.LEFT})
-"""Changes of a guest's state, with whatever they bring along."""
+    if read.stale:
+        return False
+    if not read.active:
+        return read.state in (SHUTOFF, CRASHED)
+    return read.state != SHUTOFF and read.live.id == read.id
 
 
 def told(

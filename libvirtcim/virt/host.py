@@ -22,11 +22,13 @@ from libvirtcim.virt.events import EventSettings, Watcher
 from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
+from libvirtcim.virt.guest_events import Guests
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.migration_checks import MigrationSettings
 from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
+from libvirtcim.virt.pool_events import NETWORKS, STORAGE_POOLS
 from libvirtcim.virt.pools import (
     Network,
     StoragePool,
@@ -71,7 +73,7 @@ class HostSettings:
     `unplug_timeout`: seconds in which a guest must release a device.
     `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
     `vsi`: how switches are asked. `disable_kvm`: new guests are emulated although there is KVM.
-    `snapshot_dir`: where the hypervisor keeps memory snapshots. `events`: how guests are watched.
+    `snapshot_dir`: where the hypervisor keeps memory snapshots. `events`: how changes are watched.
     """
 
     in_flight: int = 5
@@ -117,6 +119,8 @@ class Host:
         self.settings = settings or HostSettings()
         self.locks = Locks("guest")
         self.filter_locks = Locks("network filter")
+        self.storage_pool_locks = Locks("storage pool")
+        self.network_locks = Locks("network")
         self.migrating: set[str] = set()
         """UUIDs of the guests that are on their way to another host."""
         self.side_files = (
@@ -130,8 +134,18 @@ class Host:
             FanOut(self.settings.in_flight, f"libvirt-{family.prefix}"),
             self.settings.guest_deadline,
         )
-        self.watcher = Watcher(connection, self._guests, self.locks, self.settings.events)
+        events = self.settings.events
+        self.watcher = Watcher(connection, Guests(self._guests), self.locks, events)
+        self.storage_pool_watcher = Watcher(
+            connection, STORAGE_POOLS, self.storage_pool_locks, events
+        )
+        self.network_watcher = Watcher(connection, NETWORKS, self.network_locks, events)
         self._capabilities: tuple[int, Capabilities] | None = None
+
+    @property
+    def watchers(self) -> tuple[Watcher[Any], ...]:
+        """What tells of changes, one of each kind of objects."""
+        return self.watcher, self.storage_pool_watcher, self.network_watcher
 
     # -- guests ---------------------------------------------------------------------------------
 
@@ -275,7 +289,8 @@ class Host:
 
     def close(self) -> None:
         """End the host's threads; the connection is not closed."""
-        self.watcher.close()
+        for watcher in self.watchers:
+            watcher.close()
         self._guests.close()
 
 

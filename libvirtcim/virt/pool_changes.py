@@ -11,10 +11,12 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import libvirt
 
 from libvirtcim.virt.host import Host
+from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.pools import NetworkDefinition, StoragePoolDefinition, VolumeDefinition
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ def create_storage_pool(
     `build`: first make what it lies in: directory, file system, partition table or volume group.
     `autostart`: have it start with the host.
     """
+    identity = _identified(definition)
     text = definition.to_xml()
     flags = _BUILD_FLAGS.get(definition.type or "", 0)
 
@@ -43,11 +46,13 @@ def create_storage_pool(
                 pool.build(flags)
             _start(pool, autostart)
 
-    host.connection.call(make, idempotent=False)
+    with host.storage_pool_locks.hold(identity, host.settings.lock_timeout):
+        host.connection.call(make, idempotent=False)
 
 
 def create_network(host: Host, definition: NetworkDefinition, *, autostart: bool = False) -> None:
     """Define and start a virtual network; `autostart`: have it start with the host."""
+    identity = _identified(definition)
     text = definition.to_xml()
 
     def make(raw: Any) -> None:
@@ -55,17 +60,33 @@ def create_network(host: Host, definition: NetworkDefinition, *, autostart: bool
         with _undone_if_it_fails(network):
             _start(network, autostart)
 
-    host.connection.call(make, idempotent=False)
+    with host.network_locks.hold(identity, host.settings.lock_timeout):
+        host.connection.call(make, idempotent=False)
+
+
+def _identified(definition: StoragePoolDefinition | NetworkDefinition) -> str:
+    """The UUID that it has, or gets: the key of its lock."""
+    if definition.uuid is None:
+        definition.uuid = str(uuid4())
+    return definition.uuid
 
 
 def delete_storage_pool(host: Host, name: str) -> None:
     """Stop a storage pool, if it runs, and forget it; its volumes stay where they are."""
-    host.connection.call(lambda raw: _delete(raw.storagePoolLookupByName(name)), idempotent=False)
+
+    def delete(raw: Any) -> None:
+        _delete(raw.storagePoolLookupByName(name), host.storage_pool_locks, host)
+
+    host.connection.call(delete, idempotent=False)
 
 
 def delete_network(host: Host, name: str) -> None:
     """Stop a virtual network, if it runs, and forget it."""
-    host.connection.call(lambda raw: _delete(raw.networkLookupByName(name)), idempotent=False)
+
+    def delete(raw: Any) -> None:
+        _delete(raw.networkLookupByName(name), host.network_locks, host)
+
+    host.connection.call(delete, idempotent=False)
 
 
 def refresh_storage_pool(host: Host, name: str) -> None:
@@ -119,19 +140,20 @@ def _undone_if_it_fails(handle: Any) -> Iterator[None]:
         raise
 
 
-def _delete(handle: Any) -> None:
-    active, persistent = handle.isActive(), handle.isPersistent()
-    if active:
-        handle.destroy()
-    if not persistent:
-        return  # gone with its end
-    try:
-        handle.undefine()
-    except libvirt.libvirtError:
+def _delete(handle: Any, locks: Locks, host: Host) -> None:
+    with locks.hold(handle.UUIDString(), host.settings.lock_timeout):
+        active, persistent = handle.isActive(), handle.isPersistent()
         if active:
-            with suppress(libvirt.libvirtError):
-                handle.create()
-        raise
+            handle.destroy()
+        if not persistent:
+            return  # gone with its end
+        try:
+            handle.undefine()
+        except libvirt.libvirtError:
+            if active:
+                with suppress(libvirt.libvirtError):
+                    handle.create()
+            raise
 
 
 def _refreshed(pool: Any) -> None:

@@ -30,6 +30,7 @@ from tests.migration import LIVE, OFFLINE, Mover
 from tests.needs import skip_where
 from tests.network_filters import Filters
 from tests.pair import Pair, pair
+from tests.subscribing import isolated_network
 from tests.virt.watching import defined
 
 __all__ = ["environment", "plugin"]
@@ -258,6 +259,38 @@ def test_what_others_do_to_guests_is_told(served: Served) -> None:
     ]  # fmt: skip
     assert {one["IndicationIdentifier"] for one in told} == {domain.UUIDString()}
     assert {f"{WATCHED}/mem", f"{WATCHED}/proc"} <= set(_ids(listener.received, "Created"))
+
+
+POOL = "watched-pool"
+POOL_INDICATIONS = [
+    f"KVM_ResourcePool{change}Indication" for change in ("Created", "Modified", "Deleted")
+]
+STOPPED, RUNS = [10], [2]
+
+
+def test_what_others_do_to_networks_is_told(served: Served) -> None:
+    """Each change once, in order, with the pool before and after."""
+    listener = Listener()
+    with (
+        closing(libvirt.open(served.box.qemu_uri)) as raw,
+        subscribed(served.client(), listener, POOL_INDICATIONS),
+    ):
+        network = raw.networkDefineXML(isolated_network(POOL, "10.77.8.1"))
+        uuid = network.UUIDString()
+        acts = (lambda: None, network.create, network.destroy, network.undefine)
+        for known, act in enumerate(acts, 1):
+            act()
+            listener.until(lambda came, known=known: len(came) == known)
+    told = [
+        (one.classname, one["SourceInstance"]["OperationalStatus"]) for one in listener.received
+    ]
+    created, modified, deleted = POOL_INDICATIONS
+    assert told == [(created, STOPPED), (modified, RUNS), (modified, STOPPED), (deleted, STOPPED)]
+    assert listener.received[1]["PreviousInstance"]["OperationalStatus"] == STOPPED
+    for one in listener.received:
+        assert one["IndicationIdentifier"] == uuid
+        assert one["SourceInstance"].classname == "KVM_NetworkPool"
+        assert one["SourceInstance"]["InstanceID"] == f"NetworkPool/{POOL}"
 
 
 def _of_systems(came: list[pywbem.CIMInstance]) -> list[pywbem.CIMInstance]:

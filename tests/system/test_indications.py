@@ -304,8 +304,10 @@ def test_a_server_that_is_started_again(box: PrivateLibvirtd, tmp_path: Path) ->
         wait_until(lambda: (status.read() or {}).get("pid") == server.pid, "the status")
         found = status.read()
         assert found is not None
-        (source,) = found["sources"]
-        assert source["family"] == "KVM" and source["comparisons"] == 1
+        assert {
+            source["watched"]: (source["family"], source["comparisons"])
+            for source in found["sources"]
+        } == dict.fromkeys(("guests", "storage pools", "networks"), ("KVM", 1))
 
 
 # --- listeners end, or never answer ------------------------------------------------------------------

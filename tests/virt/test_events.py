@@ -227,7 +227,7 @@ def test_a_burst(tmp_path: Path) -> None:
         seen.settle(raw)
         told: dict[str, list[States]] = defaultdict(list)
         for change in seen.changes:
-            told[change.guest.name].append((state_of(change.before), state_of(change.after)))
+            told[change.latest.name].append((state_of(change.before), state_of(change.after)))
         ran = [(RUNNING, PAUSED), (PAUSED, RUNNING), (RUNNING, SHUTOFF), (SHUTOFF, RUNNING)]
         for number in range(1000):
             expected = [(SHUTOFF, RUNNING)] if number % 2 else ran
@@ -243,7 +243,7 @@ def test_more_events_than_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixt
         running = [domain for domain in raw.listAllDomains(0) if domain.isActive()]
         blocked = threading.Event()
 
-        def wait(_changes: list[Change]) -> None:
+        def wait(_changes: list[Change[Guest]]) -> None:
             blocked.wait(20)
 
         seen.host.watcher.watch(wait)
@@ -340,7 +340,7 @@ def test_several_listeners() -> None:
         seen.wait(uuid, 1)
         second = Seen(seen.host)
 
-        def broken(_changes: list[Change]) -> None:
+        def broken(_changes: list[Change[Guest]]) -> None:
             raise RuntimeError("no")
 
         seen.host.watcher.watch(broken)
@@ -384,7 +384,7 @@ def test_a_hypervisor_that_comes_later(tmp_path: Path) -> None:
     wait_until(lambda: seen.counters.comparisons, "a comparison")
     raw = connection.call(lambda raw: raw)
     seen.settle(raw)
-    assert {change.guest.name[:6] for change in seen.changes} == {"marker"}
+    assert {change.latest.name[:6] for change in seen.changes} == {"marker"}
     raw.lookupByName(guest_name(0)).suspend()
     wait_until(lambda: len(seen.changes) == 3, "a change")
     host.close()
@@ -416,7 +416,7 @@ def test_an_outage(box: PrivateLibvirtd) -> None:
         with other_client(box.qemu_uri) as raw:
             raw.lookupByName("outage-0").suspend()
             seen.wait(uuids["outage-0"], 1)
-        told = {c.guest.name: (state_of(c.before), state_of(c.after)) for c in seen.changes}
+        told = {c.latest.name: (state_of(c.before), state_of(c.after)) for c in seen.changes}
         assert told == {
             "outage-0": (RUNNING, PAUSED),
             "outage-1": (RUNNING, SHUTOFF),

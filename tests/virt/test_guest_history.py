@@ -11,7 +11,7 @@ import pytest
 
 from libvirtcim.virt import guest_history as history
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.event_callbacks import note_of
+from libvirtcim.virt.event_notes import Note, What
 from libvirtcim.virt.guest import (
     BLOCKED,
     CRASHED,
@@ -23,7 +23,7 @@ from libvirtcim.virt.guest import (
     SHUTOFF,
     Guest,
 )
-from libvirtcim.virt.guest_history import Note, What
+from libvirtcim.virt.guest_events import note_of
 
 UUID = "5e0f3a10-0c5b-4a54-9a05-00000000000a"
 

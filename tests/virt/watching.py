@@ -47,10 +47,10 @@ class Seen:
     """What a watcher has told."""
 
     host: Host
-    changes: list[Change] = field(default_factory=list)
+    changes: list[Change[Guest]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, changes: Sequence[Change]) -> None:
+    def __call__(self, changes: Sequence[Change[Guest]]) -> None:
         with self._lock:
             self.changes.extend(changes)
 
@@ -58,16 +58,16 @@ class Seen:
     def counters(self) -> EventCounters:
         return self.host.watcher.counters
 
-    def of(self, uuid: str) -> list[Change]:
+    def of(self, uuid: str) -> list[Change[Guest]]:
         """What was told of one guest."""
         with self._lock:
-            return [change for change in self.changes if change.guest.uuid == uuid]
+            return [change for change in self.changes if change.latest.uuid == uuid]
 
     def states(self, uuid: str) -> list[States]:
         """The states of one guest before and after each change."""
         return [(state_of(c.before), state_of(c.after)) for c in self.of(uuid)]
 
-    def wait(self, uuid: str, count: int, deadline: float = 20.0) -> list[Change]:
+    def wait(self, uuid: str, count: int, deadline: float = 20.0) -> list[Change[Guest]]:
         """The changes of one guest, as soon as there are so many."""
         wait_until(lambda: len(self.of(uuid)) >= count, f"{count} changes of a guest", deadline)
         return self.of(uuid)

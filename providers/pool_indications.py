@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Indications of disk pools and network pools; pools of other kinds don't come, change or go."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from libvirtcim.cim.declare import VIRT
+from libvirtcim.cim.indications import Publish
+from libvirtcim.cim.objects import Instance
+from libvirtcim.providers.change_source import InstanceSource
+from libvirtcim.providers.common import HostReading, Provided
+from libvirtcim.providers.indication import RESOURCE_POOL
+from libvirtcim.providers.resource_pool import POOL_OF_KIND, PoolItem
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.pool_history import Watched
+
+
+class PoolSource(InstanceSource[PoolItem]):
+    """Tells of storage pools and networks."""
+
+    subject = RESOURCE_POOL
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(
+            host,
+            (host.storage_pool_watcher, partial(_item, host.family.prefix, "disk")),
+            (host.network_watcher, partial(_item, host.family.prefix, "net")),
+        )
+
+    def row(self, publish: Publish, item: PoolItem) -> Instance:
+        """What a read shows of the pool."""
+        return publish.row(VIRT, item.of.decl.class_name(self.prefix), item)
+
+    def uuid(self, item: PoolItem) -> str:
+        """Of the storage pool or network."""
+        return _watched(item).uuid
+
+    def has_changed(self, publish: Publish, before: PoolItem, after: PoolItem) -> bool:
+        """Whether it is defined otherwise, or starts with the host and did not before, or the reverse."""
+        was, now = _watched(before), _watched(after)
+        return (was.definition, was.autostart) != (now.definition, now.autostart)
+
+
+def _item(prefix: str, kind: str, reading: HostReading, source: Watched[Any]) -> PoolItem:
+    return PoolItem(prefix, reading, POOL_OF_KIND[kind], source)
+
+
+def _watched(item: PoolItem) -> Watched[Any]:
+    assert isinstance(item.source, Watched)
+    return item.source
+
+
+def provide(hosts: Hosts) -> Provided:
+    """What tells of the pools of each host."""
+    return Provided((), indications=[PoolSource(host) for host in hosts])
