@@ -321,14 +321,24 @@ def remove(host: Host, name: str) -> None:
     host.connection.call(run, idempotent=False)
 
 
+UNDEFINE_BY_DRIVER = (
+    UNDEFINE,
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,  # Xen
+)
+"""What drivers can be asked for, most first: each refuses flags that it doesn't know."""
+_NOT_KNOWN = frozenset(
+    (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
+)
+
+
 def _undefine(domain: Any) -> None:
-    try:
-        domain.undefineFlags(UNDEFINE)
-    except libvirt.libvirtError as exc:
-        if exc.get_error_code() not in (
-            libvirt.VIR_ERR_NO_SUPPORT,
-            libvirt.VIR_ERR_INVALID_ARG,
-            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
-        ):
-            raise
-        domain.undefine()  # a driver that has none of these things
+    for flags in UNDEFINE_BY_DRIVER:
+        try:
+            domain.undefineFlags(flags)
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() not in _NOT_KNOWN:
+                raise
+        else:
+            return
+    domain.undefine()  # a driver that has none of these things

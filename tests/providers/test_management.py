@@ -21,6 +21,7 @@ from libvirtcim.virt.host import Host, Hosts, HostSettings
 
 CONTEXT = RequestContext()
 NS = "root/virt"
+_SAVED = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
 SERVICE = InstancePath("KVM_VirtualSystemManagementService", (("Name", "Management Service"),), NS)
 FOREIGN = """<domain type='test'>
   <name>foreign</name>
@@ -403,6 +404,25 @@ def test_calls_that_fail(
 
 
 # --- all or nothing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", changes.UNDEFINE_BY_DRIVER, ids=hex)
+def test_saved_guests_are_removed_with_what_their_driver_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """A saved guest can't be undefined without saying so, and drivers refuse flags they don't know."""
+    undefine = libvirt.virDomain.undefineFlags
+
+    def refusing(domain: libvirt.virDomain, flags: int = 0) -> int:
+        # what the real driver knows of them is enough for the rest
+        return undefine(domain, 1 << 31 if flags & ~known else flags & _SAVED)
+
+    monkeypatch.setattr(libvirt.virDomain, "undefineFlags", refusing)
+    path = world.define("saved")["ResultingSystem"]
+    world.host.connection.call(lambda raw: raw.lookupByName("saved").create())
+    world.host.connection.call(lambda raw: raw.lookupByName("saved").managedSave())
+    world.call("DestroySystem", AffectedSystem=path)
+    assert "saved" not in [guest.name for guest in world.host.guests()]
 
 
 def test_steps_are_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
