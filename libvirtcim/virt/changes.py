@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 
 LIVE: int = libvirt.VIR_DOMAIN_AFFECT_LIVE
 DEFINE = "Failed to define domain"
+_NOT_KNOWN = frozenset(
+    (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
+)
+"""Codes with which drivers refuse calls and flags that they don't have."""
 _POLL = 0.05
 """Seconds between looks at a guest that is to release a device."""
 
@@ -239,11 +243,23 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
     before: dict[str, int] = {}
 
     def do(domain: Any) -> None:
-        known = domain.schedulerParametersFlags(LIVE)
+        known = _of_running(domain, "schedulerParameters")
         before.update({name: known[name] for name in values if name in known})
-        domain.setSchedulerParametersFlags(dict(values), LIVE)
+        _of_running(domain, "setSchedulerParameters", dict(values))
 
-    return Step(what, do, lambda domain: domain.setSchedulerParametersFlags(dict(before), LIVE))
+    return Step(
+        what, do, lambda domain: _of_running(domain, "setSchedulerParameters", dict(before))
+    )
+
+
+def _of_running(domain: Any, call: str, *arguments: Any) -> Any:
+    """A call about the guest that runs; drivers that refuse the flag for that (Xen) mean it anyway."""
+    try:
+        return getattr(domain, f"{call}Flags")(*arguments, LIVE)
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() not in _NOT_KNOWN:
+            raise
+    return getattr(domain, call)(*arguments)
 
 
 def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
@@ -327,9 +343,6 @@ UNDEFINE_BY_DRIVER = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,  # Xen
 )
 """What drivers can be asked for, most first: each refuses flags that it doesn't know."""
-_NOT_KNOWN = frozenset(
-    (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
-)
 
 
 def _undefine(domain: Any) -> None:
