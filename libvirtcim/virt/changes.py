@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
+from libvirtcim.virt import guestdata
 from libvirtcim.virt.devids import devices
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
@@ -250,6 +251,27 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
     return Step(
         what, do, lambda domain: _of_running(domain, "setSchedulerParameters", dict(before))
     )
+
+
+def keep_data(what: str, edit: Edit) -> list[Step]:
+    """Gives what runs libvirtcim's own data of the definition; no step if they are the same.
+
+    What runs is what is read, and written back with each requested state.
+    """
+    before, after = (
+        guestdata.stored(view, edit.name, edit.uuid, edit.host.side_files)
+        for view in (edit.live, edit.config)
+        if view is not None
+    )
+    if before == after:
+        return []
+    return [
+        Step(
+            what,
+            lambda domain: guestdata.set_element(domain, after, LIVE),
+            lambda domain: guestdata.set_element(domain, before, LIVE),
+        )
+    ]
 
 
 def _of_running(domain: Any, call: str, *arguments: Any) -> Any:

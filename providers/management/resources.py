@@ -299,6 +299,7 @@ def _modify_live_numbers(
     shares = _scheduler_values(edit.host.family, values)
     if shares:
         edit.live_steps.append(changes.set_scheduler(MODIFY, shares))
+    edit.live_steps += changes.keep_data(MODIFY, edit)
     if values.get("VirtualQuantity") is not None:
         before = guest.vcpus_online or live.vcpus
         edit.live_steps.append(changes.set_vcpus(MODIFY, before, values["VirtualQuantity"]))

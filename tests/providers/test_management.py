@@ -17,6 +17,7 @@ from libvirtcim.cim import errors
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, Instance, InstancePath, RequestContext
 from libvirtcim.virt import changes
+from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.guest import RUNNING
 from libvirtcim.virt.host import Host, Hosts, HostSettings
 
@@ -479,6 +480,18 @@ def test_processor_shares_of_drivers_without_flags(
     arguments = {"ResourceSettings": Given([asked])}
     broker.invoke_method(CONTEXT, service, "ModifyResourceSettings", arguments)
     assert calls == [applied]
+    system = InstancePath(
+        "Xen_ComputerSystem", (("CreationClassName", "Xen_ComputerSystem"), ("Name", name)), NS
+    )
+    broker.invoke_method(
+        CONTEXT, system, "RequestStateChange", {"RequestedState": Given(9, "uint16")}
+    )
+    for stored in (False, True):
+        data = Domain.parse(host.xml(name, inactive=stored)).guestdata
+        assert {"weight": data.weight, "cap": data.limit, **applied} == {
+            "weight": data.weight,
+            "cap": data.limit,
+        }
     hosts.close()
 
 
