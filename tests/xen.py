@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A running Xen that the environment names, for tests that are run on request (see CONTRIBUTING.md)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import libvirt
+import pytest
+
+SETTINGS = ("LIBVIRTCIM_XEN_URI", "LIBVIRTCIM_XEN_KERNEL", "LIBVIRTCIM_XEN_INITRD")
+"""libvirt's URI of the Xen; files on it that boot a paravirtual guest."""
+
+MARKS = [
+    pytest.mark.xen,
+    pytest.mark.xdist_group("xen"),
+    pytest.mark.skipif(
+        not all(os.environ.get(name) for name in SETTINGS),
+        reason=f"no Xen to test on: set {', '.join(SETTINGS)}",
+    ),
+]
+
+POOL, BRIDGE = "libvirtcim-xen", "lvcxen0"
+_POOL = f"<pool type='dir'><name>{POOL}</name><target><path>/var/lib/libvirt/{POOL}</path></target></pool>"
+_NETWORK = (
+    f"<network><name>{POOL}</name><forward mode='open'/><bridge name='{BRIDGE}' stp='off'/>"
+    "<dns enable='no'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>"
+)
+VOLUME_MIB = 8
+
+
+def settings() -> tuple[str, str, str]:
+    """URI, kernel and initial RAM disk."""
+    uri, kernel, initrd = (os.environ[name] for name in SETTINGS)
+    return uri, kernel, initrd
+
+
+def definition(name: str, memory_kib: int, uuid: str = "") -> str:
+    """A paravirtual guest without disks and network interfaces; `uuid` empty: a new one."""
+    _uri, kernel, initrd = settings()
+    return (
+        f"<domain type='xen'><name>{name}</name>{f'<uuid>{uuid}</uuid>' if uuid else ''}"
+        f"<memory unit='KiB'>{memory_kib}</memory><vcpu>1</vcpu>"
+        f"<os><type>linux</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>"
+        "<cmdline>console=hvc0</cmdline></os><on_reboot>restart</on_reboot>"
+        "<devices><console type='pty'/></devices></domain>"
+    )
+
+
+def forget(raw: Any, name: str) -> None:
+    """Ends a guest and removes its definition and saved state, as far as there are any."""
+    for end, *flags in (
+        ("destroy",),
+        ("undefineFlags", libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE),
+    ):
+        with contextlib.suppress(libvirt.libvirtError):
+            getattr(raw.lookupByName(name), end)(*flags)
+
+
+@contextlib.contextmanager
+def volumes(raw: Any, *names: str) -> Iterator[list[str]]:
+    """Paths of new volumes, in a storage pool that lives as long as they."""
+    pool = raw.storagePoolCreateXML(_POOL, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
+    made = []
+    try:
+        for name in names:
+            made.append(
+                pool.createXML(
+                    f"<volume><name>{name}</name><capacity unit='MiB'>{VOLUME_MIB}</capacity>"
+                    "<allocation>0</allocation></volume>"
+                )
+            )
+        yield [volume.path() for volume in made]
+    finally:
+        for volume in made:
+            volume.delete()
+        pool.destroy()
+
+
+@contextlib.contextmanager
+def bridge(raw: Any) -> Iterator[str]:
+    """Name of a bridge without any connection, until the end."""
+    network = raw.networkCreateXML(_NETWORK)
+    try:
+        yield BRIDGE
+    finally:
+        network.destroy()
