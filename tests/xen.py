@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import libvirt
 import pytest
+
+from tests.hypervisor import wait_until
 
 SETTINGS = ("LIBVIRTCIM_XEN_URI", "LIBVIRTCIM_XEN_KERNEL", "LIBVIRTCIM_XEN_INITRD")
 """libvirt's URI of the Xen; files on it that boot a paravirtual guest."""
@@ -30,6 +33,10 @@ _NETWORK = (
     "<dns enable='no'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>"
 )
 VOLUME_MIB = 8
+ANSWER = 90.0
+"""Seconds that a guest may take to do what its kernel is asked for; Xen may be emulated."""
+_LOOK, _IDLE = 3.0, 0.1e9
+"""Seconds in which a guest is looked at; nanoseconds of processor time that an idle one takes per second."""
 
 
 def settings() -> tuple[str, str, str]:
@@ -48,6 +55,17 @@ def definition(name: str, memory_kib: int, uuid: str = "") -> str:
         "<cmdline>console=hvc0</cmdline></os><on_reboot>restart</on_reboot>"
         "<devices><console type='pty'/></devices></domain>"
     )
+
+
+def wait_until_up(domain: Any) -> None:
+    """Until the guest has nothing to do any more, so that its kernel answers."""
+
+    def idles() -> bool:
+        before = domain.info()[4]
+        time.sleep(_LOOK)
+        return bool(domain.info()[4] - before < _LOOK * _IDLE)
+
+    wait_until(idles, "a guest that has booted", ANSWER)
 
 
 def forget(raw: Any, name: str) -> None:

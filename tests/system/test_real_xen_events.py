@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import libvirt
 
+from libvirtcim.virt.connection import ConnectionSettings
 from tests import xen
 from tests.subscribing import RESOURCE, SYSTEM, served
 from tests.system.test_real_events import GUEST, OFF, ON, PAUSED, SAVED, Resources, Step, check
@@ -18,9 +19,11 @@ from tests.virt.watching import defined, other_client
 pytestmark = xen.MARKS
 
 MEMORY_KIB = 98304
+PATIENT = ConnectionSettings(keepalive_count=12)
+"""An emulated libvirtd that starts a guest may be silent for a quarter of a minute."""
 CONSOLE: Resources = {("Modified", "console:0"), ("Modified", "charconsole:0")}
 PROCESSOR: Resources = {("Modified", "proc")}
-STARTED = CONSOLE | PROCESSOR
+NUMBERS: Resources = {*PROCESSOR, ("Modified", "mem")}
 STEPS = [
     Step("start", lambda d: d.create(), [(OFF, ON)], CONSOLE, PROCESSOR),
     Step("suspend", lambda d: d.suspend(), [(ON, PAUSED)]),
@@ -34,14 +37,22 @@ STEPS = [
     Step(
         "start paused",
         lambda d: d.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED),
-        [(OFF, PAUSED)],
+        # libvirt tells that it has started, and nothing else
+        [(OFF, ON), (ON, PAUSED)],
         CONSOLE,
         PROCESSOR,
     ),
     Step("resume", lambda d: d.resume(), [(PAUSED, ON)]),
-    Step("save", lambda d: d.managedSave(), [(ON, SAVED)], CONSOLE, PROCESSOR),
-    Step("restore", lambda d: d.create(), [(SAVED, ON)], CONSOLE, PROCESSOR),
-    Step("destroy", lambda d: d.destroy(), [(ON, OFF)], CONSOLE, PROCESSOR),
+    Step(
+        "save",
+        lambda d: (xen.wait_until_up(d), d.managedSave()),
+        [(ON, SAVED)],
+        CONSOLE,
+        NUMBERS,
+    ),
+    Step("restore", lambda d: d.create(), [(SAVED, ON)], CONSOLE, NUMBERS),
+    Step("reboot", lambda d: d.reboot(), [(ON, OFF), (OFF, ON)], set(), CONSOLE | NUMBERS),
+    Step("destroy", lambda d: d.destroy(), [(ON, OFF)], CONSOLE, NUMBERS),
     Step(
         "define anew",
         lambda d: d.connect().defineXML(xen.definition(GUEST, 2 * MEMORY_KIB, d.UUIDString())),
@@ -54,7 +65,7 @@ STEPS = [
 def test_life_of_a_guest() -> None:
     uri, _kernel, _initrd = xen.settings()
     with ExitStack() as stack:
-        world = stack.enter_context(served("Xen", uri))
+        world = stack.enter_context(served("Xen", uri, connection=PATIENT))
         raw = stack.enter_context(other_client(uri))
         world.marker = lambda name: xen.definition(name, MEMORY_KIB)
         world.subscribe(SYSTEM, RESOURCE)
