@@ -33,6 +33,10 @@ _NETWORK = (
     "<dns enable='no'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>"
 )
 VOLUME_MIB = 8
+_VOLUME = (
+    f"<volume><name>{{}}</name><capacity unit='MiB'>{VOLUME_MIB}</capacity>"
+    "<allocation>0</allocation></volume>"
+)
 ANSWER = 90.0
 """Seconds that a guest may take to do what its kernel is asked for; Xen may be emulated."""
 _LOOK, _IDLE = 3.0, 0.1e9
@@ -78,31 +82,41 @@ def forget(raw: Any, name: str) -> None:
             getattr(raw.lookupByName(name), end)(*flags)
 
 
+def _forget_pool(raw: Any) -> None:
+    """Removes the pool with its volumes and directory, as far as there is one."""
+    with contextlib.suppress(libvirt.libvirtError):
+        for volume in raw.storagePoolLookupByName(POOL).listAllVolumes():
+            volume.delete()
+    for end in ("destroy", "delete", "undefine"):
+        with contextlib.suppress(libvirt.libvirtError):
+            getattr(raw.storagePoolLookupByName(POOL), end)()
+
+
 @contextlib.contextmanager
 def volumes(raw: Any, *names: str) -> Iterator[list[str]]:
     """Paths of new volumes, in a storage pool that lives as long as they."""
-    pool = raw.storagePoolCreateXML(_POOL, libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
-    made = []
+    _forget_pool(raw)
+    pool = raw.storagePoolDefineXML(_POOL)
     try:
-        for name in names:
-            made.append(
-                pool.createXML(
-                    f"<volume><name>{name}</name><capacity unit='MiB'>{VOLUME_MIB}</capacity>"
-                    "<allocation>0</allocation></volume>"
-                )
-            )
-        yield [volume.path() for volume in made]
-    finally:
-        for volume in made:
+        pool.create(libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
+        for volume in pool.listAllVolumes():
             volume.delete()
-        pool.destroy()
+        yield [pool.createXML(_VOLUME.format(name)).path() for name in names]
+    finally:
+        _forget_pool(raw)
+
+
+def _forget_network(raw: Any) -> None:
+    with contextlib.suppress(libvirt.libvirtError):
+        raw.networkLookupByName(POOL).destroy()
 
 
 @contextlib.contextmanager
 def bridge(raw: Any) -> Iterator[str]:
     """Name of a bridge without any connection, until the end."""
-    network = raw.networkCreateXML(_NETWORK)
+    _forget_network(raw)
+    raw.networkCreateXML(_NETWORK)
     try:
         yield BRIDGE
     finally:
-        network.destroy()
+        _forget_network(raw)
