@@ -13,6 +13,7 @@ from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.indications import Indication
 from libvirtcim.cim.objects import Given, Instance, InstancePath, RequestContext
+from libvirtcim.virt.connection import ConnectionSettings
 from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.host import Host, Hosts, HostSettings
 from tests.hypervisor import wait_until
@@ -135,9 +136,15 @@ def isolated_network(name: str, address: str, *, uuid: str = "", extra: str = ""
 
 
 @contextlib.contextmanager
-def served(prefix: str, uri: str, events: EventSettings = ONLY_EVENTS) -> Iterator[World]:
-    """The family, to be subscribed to, until the end."""
-    hosts = Hosts({prefix: uri}, settings=HostSettings(side_file_dir=None, events=events))
+def served(
+    prefix: str,
+    uri: str,
+    events: EventSettings = ONLY_EVENTS,
+    connection: ConnectionSettings | None = None,
+) -> Iterator[World]:
+    """The family, to be subscribed to, until the end; `connection` None: as ever."""
+    settings = HostSettings(side_file_dir=None, events=events)
+    hosts = Hosts({prefix: uri}, connection_settings=connection, settings=settings)
     broker = composition.broker(hosts)
     try:
         yield World(prefix, broker, hosts.host(prefix))

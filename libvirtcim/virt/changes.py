@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
+from libvirtcim.virt import guestdata
 from libvirtcim.virt.devids import devices
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Invalid, VirtError, from_libvirt
@@ -27,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 LIVE: int = libvirt.VIR_DOMAIN_AFFECT_LIVE
 DEFINE = "Failed to define domain"
+_NOT_KNOWN = frozenset(
+    (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED)
+)
+"""Codes with which drivers refuse calls and flags that they don't have."""
 _POLL = 0.05
 """Seconds between looks at a guest that is to release a device."""
 
@@ -239,11 +244,44 @@ def set_scheduler(what: str, values: Mapping[str, int]) -> Step:
     before: dict[str, int] = {}
 
     def do(domain: Any) -> None:
-        known = domain.schedulerParametersFlags(LIVE)
+        known = _of_running(domain, "schedulerParameters")
         before.update({name: known[name] for name in values if name in known})
-        domain.setSchedulerParametersFlags(dict(values), LIVE)
+        _of_running(domain, "setSchedulerParameters", dict(values))
 
-    return Step(what, do, lambda domain: domain.setSchedulerParametersFlags(dict(before), LIVE))
+    return Step(
+        what, do, lambda domain: _of_running(domain, "setSchedulerParameters", dict(before))
+    )
+
+
+def keep_data(what: str, edit: Edit) -> list[Step]:
+    """Gives what runs libvirtcim's own data of the definition; no step if they are the same.
+
+    What runs is what is read, and written back with each requested state.
+    """
+    before, after = (
+        guestdata.stored(view, edit.name, edit.uuid, edit.host.side_files)
+        for view in (edit.live, edit.config)
+        if view is not None
+    )
+    if before == after:
+        return []
+    return [
+        Step(
+            what,
+            lambda domain: guestdata.set_element(domain, after, LIVE),
+            lambda domain: guestdata.set_element(domain, before, LIVE),
+        )
+    ]
+
+
+def _of_running(domain: Any, call: str, *arguments: Any) -> Any:
+    """A call about the guest that runs; drivers that refuse the flag for that (Xen) mean it anyway."""
+    try:
+        return getattr(domain, f"{call}Flags")(*arguments, LIVE)
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() not in _NOT_KNOWN:
+            raise
+    return getattr(domain, call)(*arguments)
 
 
 def _detach(host: Host, domain: Any, xml: str, kind: str, devid: str) -> None:
@@ -321,14 +359,21 @@ def remove(host: Host, name: str) -> None:
     host.connection.call(run, idempotent=False)
 
 
+UNDEFINE_BY_DRIVER = (
+    UNDEFINE,
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE,  # Xen
+)
+"""What drivers can be asked for, most first: each refuses flags that it doesn't know."""
+
+
 def _undefine(domain: Any) -> None:
-    try:
-        domain.undefineFlags(UNDEFINE)
-    except libvirt.libvirtError as exc:
-        if exc.get_error_code() not in (
-            libvirt.VIR_ERR_NO_SUPPORT,
-            libvirt.VIR_ERR_INVALID_ARG,
-            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
-        ):
-            raise
-        domain.undefine()  # a driver that has none of these things
+    for flags in UNDEFINE_BY_DRIVER:
+        try:
+            domain.undefineFlags(flags)
+        except libvirt.libvirtError as exc:
+            if exc.get_error_code() not in _NOT_KNOWN:
+                raise
+        else:
+            return
+    domain.undefine()  # a driver that has none of these things

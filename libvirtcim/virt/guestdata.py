@@ -125,14 +125,14 @@ def write(raw_domain: Any, view: Domain, side_files: SideFiles | None, **changes
     """
     name, uuid = raw_domain.name(), raw_domain.UUIDString()
     data = replace(stored(view, name, uuid, side_files), **changes)
-    raw_domain.setMetadata(
-        libvirt.VIR_DOMAIN_METADATA_ELEMENT,
-        data.to_xml(),
-        PREFIX,
-        NAMESPACE,
-        affected(raw_domain),
-    )
+    set_element(raw_domain, data, affected(raw_domain))
     return data
+
+
+def set_element(raw_domain: Any, data: GuestData, flags: int) -> None:
+    """Replaces all of the guest's data; `flags`: libvirt's of what is meant. Raises libvirtError."""
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    raw_domain.setMetadata(kind, data.to_xml(), PREFIX, NAMESPACE, flags)
 
 
 def affected(raw_domain: Any) -> int:

@@ -296,13 +296,23 @@ def _modify_live_numbers(
         if wanted != live.current_kib and {"VirtualQuantity", "Reservation"} & values.keys():
             edit.live_steps.append(changes.set_memory(MODIFY, live.current_kib, wanted))
         return
-    weight = values.get("Weight")
-    if weight:
-        name = edit.host.family.weight_parameter or "cpu_shares"
-        edit.live_steps.append(changes.set_scheduler(MODIFY, {name: weight}))
+    shares = _scheduler_values(edit.host.family, values)
+    if shares:
+        edit.live_steps.append(changes.set_scheduler(MODIFY, shares))
+    edit.live_steps += changes.keep_data(MODIFY, edit)
     if values.get("VirtualQuantity") is not None:
         before = guest.vcpus_online or live.vcpus
         edit.live_steps.append(changes.set_vcpus(MODIFY, before, values["VirtualQuantity"]))
+
+
+def _scheduler_values(family: Family, values: Mapping[str, Value]) -> dict[str, int]:
+    """Scheduler parameters of what is given; a weight of 0 is none, a limit of 0 lifts it."""
+    found: dict[str, int] = {}
+    if values.get("Weight"):
+        found[family.weight_parameter or "cpu_shares"] = values["Weight"]
+    if family.limit_parameter and values.get("Limit") is not None:
+        found[family.limit_parameter] = values["Limit"]
+    return found
 
 
 def path(prefix: str, setting: Setting, name: str, devid: str, namespace: str) -> InstancePath:

@@ -17,10 +17,14 @@ from libvirtcim.cim import errors
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, Instance, InstancePath, RequestContext
 from libvirtcim.virt import changes
+from libvirtcim.virt.domain import Domain
+from libvirtcim.virt.guest import RUNNING
 from libvirtcim.virt.host import Host, Hosts, HostSettings
 
 CONTEXT = RequestContext()
+XEN_HOST = Path(__file__).parent.parent / "data" / "xen-host.xml"
 NS = "root/virt"
+_SAVED = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
 SERVICE = InstancePath("KVM_VirtualSystemManagementService", (("Name", "Management Service"),), NS)
 FOREIGN = """<domain type='test'>
   <name>foreign</name>
@@ -405,6 +409,25 @@ def test_calls_that_fail(
 # --- all or nothing -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("known", changes.UNDEFINE_BY_DRIVER, ids=hex)
+def test_saved_guests_are_removed_with_what_their_driver_knows(
+    world: World, monkeypatch: pytest.MonkeyPatch, known: int
+) -> None:
+    """A saved guest can't be undefined without saying so, and drivers refuse flags they don't know."""
+    undefine = libvirt.virDomain.undefineFlags
+
+    def refusing(domain: libvirt.virDomain, flags: int = 0) -> int:
+        # what the real driver knows of them is enough for the rest
+        return undefine(domain, 1 << 31 if flags & ~known else flags & _SAVED)
+
+    monkeypatch.setattr(libvirt.virDomain, "undefineFlags", refusing)
+    path = world.define("saved")["ResultingSystem"]
+    world.host.connection.call(lambda raw: raw.lookupByName("saved").create())
+    world.host.connection.call(lambda raw: raw.lookupByName("saved").managedSave())
+    world.call("DestroySystem", AffectedSystem=path)
+    assert "saved" not in [guest.name for guest in world.host.guests()]
+
+
 def test_steps_are_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever step libvirt refuses, those before it are undone in reverse."""
     done: list[str] = []
@@ -428,6 +451,48 @@ def test_steps_are_taken_back(world: World, monkeypatch: pytest.MonkeyPatch) -> 
         changes.change(world.host, ["foreign"], work_out)
     assert done == ["first", "second", "no second", "no first"]
     assert world.stored("foreign") == before
+
+
+@pytest.mark.parametrize(
+    ("given", "applied"),
+    [
+        ("Weight = 300;", {"weight": 300}),
+        ("Weight = 300; Limit = 40;", {"weight": 300, "cap": 40}),
+        ("Limit = 40;", {"cap": 40}),
+    ],
+)
+def test_processor_shares_of_drivers_without_flags(
+    monkeypatch: pytest.MonkeyPatch, given: str, applied: dict[str, int]
+) -> None:
+    """Xen's driver and the test hypervisor refuse to be told that what runs is meant."""
+    calls: list[dict[str, int]] = []
+    known = {"weight": 256, "cap": 0}
+    monkeypatch.setattr(libvirt.virDomain, "schedulerParameters", lambda _domain: known)
+    monkeypatch.setattr(
+        libvirt.virDomain, "setSchedulerParameters", lambda _domain, values: calls.append(values)
+    )
+    hosts = Hosts({"Xen": f"test://{XEN_HOST}"}, settings=HostSettings(side_file_dir=None))
+    host = hosts.host("Xen")
+    name = next(guest.name for guest in host.guests() if guest.state == RUNNING)
+    service = InstancePath("Xen_VirtualSystemManagementService", SERVICE.keys, NS)
+    asked = f'instance of Xen_ProcResourceAllocationSettingData {{ InstanceID = "{name}/proc"; {given} }};'
+    broker = composition.broker(hosts)
+    arguments = {"ResourceSettings": Given([asked])}
+    broker.invoke_method(CONTEXT, service, "ModifyResourceSettings", arguments)
+    assert calls == [applied]
+    system = InstancePath(
+        "Xen_ComputerSystem", (("CreationClassName", "Xen_ComputerSystem"), ("Name", name)), NS
+    )
+    broker.invoke_method(
+        CONTEXT, system, "RequestStateChange", {"RequestedState": Given(9, "uint16")}
+    )
+    for stored in (False, True):
+        data = Domain.parse(host.xml(name, inactive=stored)).guestdata
+        assert {"weight": data.weight, "cap": data.limit, **applied} == {
+            "weight": data.weight,
+            "cap": data.limit,
+        }
+    hosts.close()
 
 
 def test_no_update_is_lost(world: World) -> None:

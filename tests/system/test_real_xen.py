@@ -8,7 +8,6 @@ LIBVIRTCIM_XEN_INITRD are files on it that boot a guest.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +19,12 @@ import pywbem
 from tests import hypervisor
 from tests.system import reading
 from tests.system.conftest import Served, running
+from tests.xen import MARKS, definition, forget, settings
 
-SETTINGS = ("LIBVIRTCIM_XEN_URI", "LIBVIRTCIM_XEN_KERNEL", "LIBVIRTCIM_XEN_INITRD")
 NAME = "libvirtcim-pv"
 MEMORY_KIB = 98304
 
-pytestmark = [
-    pytest.mark.xen,
-    pytest.mark.xdist_group("xen"),
-    pytest.mark.skipif(
-        not all(os.environ.get(name) for name in SETTINGS),
-        reason=f"no Xen to test on: set {', '.join(SETTINGS)}",
-    ),
-]
+pytestmark = MARKS
 
 
 @dataclass
@@ -72,26 +64,14 @@ class Xen:
         return self.client.Associators(path, AssocClass="Xen_SettingsDefineCapabilities")
 
 
-def definition() -> str:
-    _uri, kernel, initrd = (os.environ[name] for name in SETTINGS)
-    return (
-        f"<domain type='xen'><name>{NAME}</name><memory unit='KiB'>{MEMORY_KIB}</memory><vcpu>1</vcpu>"
-        f"<os><type>linux</type><kernel>{kernel}</kernel><initrd>{initrd}</initrd>"
-        "<cmdline>console=hvc0</cmdline></os><on_reboot>restart</on_reboot>"
-        "<devices><console type='pty'/></devices></domain>"
-    )
-
-
 @pytest.fixture(scope="module")
 def xen() -> Iterator[Xen]:
-    uri = os.environ[SETTINGS[0]]
+    uri, _kernel, _initrd = settings()
     raw = libvirt.open(uri)
-    domain = raw.defineXML(definition())
+    domain = raw.defineXML(definition(NAME, MEMORY_KIB))
     with contextlib.contextmanager(running)({"Xen": uri}) as served:
         yield Xen(served, served.client(), raw, domain)
-    if domain.isActive():
-        domain.destroy()
-    domain.undefine()
+    forget(raw, NAME)
     raw.close()
 
 
@@ -148,12 +128,12 @@ def test_associations_agree_in_all_ways(up: Xen) -> None:
 
 
 def test_settings_of_the_guest(up: Xen) -> None:
-    settings = up.one("VirtualSystemSettingData", f"Xen:{NAME}")
-    _uri, kernel, initrd = (os.environ[name] for name in SETTINGS)
-    assert settings["IsFullVirt"] is False
-    assert (settings["Kernel"], settings["Ramdisk"]) == (kernel, initrd)
-    assert settings["CommandLine"] == "console=hvc0"
-    assert settings["UUID"] == up.domain.UUIDString()
+    shown = up.one("VirtualSystemSettingData", f"Xen:{NAME}")
+    _uri, kernel, initrd = settings()
+    assert shown["IsFullVirt"] is False
+    assert (shown["Kernel"], shown["Ramdisk"]) == (kernel, initrd)
+    assert shown["CommandLine"] == "console=hvc0"
+    assert shown["UUID"] == up.domain.UUIDString()
     memory = up.one("MemResourceAllocationSettingData", f"{NAME}/mem")
     assert (memory["VirtualQuantity"], memory["Limit"]) == (up.domain.info()[2], MEMORY_KIB)
     assert up.one("ProcResourceAllocationSettingData", f"{NAME}/proc")["VirtualQuantity"] == 1
