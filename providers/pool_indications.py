@@ -12,9 +12,13 @@ from libvirtcim.cim.objects import Instance
 from libvirtcim.providers.change_source import InstanceSource
 from libvirtcim.providers.common import HostReading, Provided
 from libvirtcim.providers.indication import RESOURCE_POOL
+from libvirtcim.providers.resource_allocation.pool import DISK_POOL, NET_POOL, PoolSettingItem
 from libvirtcim.providers.resource_pool import POOL_OF_KIND, PoolItem
 from libvirtcim.virt.host import Host, Hosts
 from libvirtcim.virt.pool_history import Watched
+
+_SETTINGS = {"disk": DISK_POOL, "net": NET_POOL}
+"""The classes of the settings of pools, by the kind of pool."""
 
 
 class PoolSource(InstanceSource[PoolItem]):
@@ -38,9 +42,16 @@ class PoolSource(InstanceSource[PoolItem]):
         return _watched(item).uuid
 
     def has_changed(self, publish: Publish, before: PoolItem, after: PoolItem) -> bool:
-        """Whether it is defined otherwise, or starts with the host and did not before, or the reverse."""
-        was, now = _watched(before), _watched(after)
-        return (was.definition, was.autostart) != (now.definition, now.autostart)
+        """Whether the pool's definition or what its settings show has changed."""
+        if _watched(before).definition != _watched(after).definition:
+            return True
+        was, now = (self._setting(publish, item) for item in (before, after))
+        return was != now
+
+    def _setting(self, publish: Publish, item: PoolItem) -> Instance:
+        classname = _SETTINGS[item.of.kind].class_name(self.prefix)
+        setting = PoolSettingItem(self.prefix, item.reading, item.pool_id, _watched(item))
+        return publish.row(VIRT, classname, setting)
 
 
 def _item(prefix: str, kind: str, reading: HostReading, source: Watched[Any]) -> PoolItem:

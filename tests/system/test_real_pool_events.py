@@ -161,6 +161,7 @@ def test_what_libvirt_sends_no_event_of(box: PrivateLibvirtd, admin: Administrat
         ("vol-create-as", NAME, "image", "8M"): DISK,
         ("net-autostart", NAME): NET,
         ("net-update", NAME, "add", "dns-host", DNS_HOST, "--config"): NET,
+        ("net-update", NAME, "add", "ip-dhcp-range", DHCP_RANGE, "--live"): NET,
     }
     admin.virsh("pool-define", directory_pool(NAME, str(admin.target)))
     admin.virsh("pool-start", NAME)
@@ -176,6 +177,7 @@ def test_what_libvirt_sends_no_event_of(box: PrivateLibvirtd, admin: Administrat
 
 
 DNS_HOST = "<host ip='10.77.5.9'><hostname>nine</hostname></host>"
+DHCP_RANGE = "<range start='10.77.5.30' end='10.77.5.40'/>"
 
 
 def _compared_again(served: Served) -> None:
