@@ -14,8 +14,6 @@ from tests.cimom.ports import free_port
 QUERY = "SELECT * FROM KVM_TickIndication"
 """Filter for what `tests/ticking` sends."""
 DEADLINE = 60.0
-RETRIED = 240.0
-"""Seconds: OpenPegasus tries a delivery that a listener didn't take at once again every 30 s."""
 
 
 class Listener:
@@ -42,7 +40,7 @@ class Listener:
     def until(self, enough: Callable[[list[pywbem.CIMInstance]], bool]) -> list[pywbem.CIMInstance]:
         """Waits until what has come is enough; all that has come."""
         with self._more:
-            came = self._more.wait_for(lambda: enough(self.received), RETRIED)
+            came = self._more.wait_for(lambda: enough(self.received), DEADLINE)
             assert came, [one.classname for one in self.received]
             return list(self.received)
 
