@@ -14,6 +14,13 @@ from tests.pair import Pair
 OFFLINE, LIVE, RESUME, RESTART = 1, 2, 3, 4
 TCP = 5
 STARTED = 4096
+MOVED = (
+    libvirt.VIR_MIGRATE_LIVE
+    | libvirt.VIR_MIGRATE_PERSIST_DEST
+    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
+    | libvirt.VIR_MIGRATE_UNSAFE
+)
+"""Flags with which libvirt leaves a guest as it is, on the other host."""
 COMPLETED, TERMINATED = 7, 8
 
 
@@ -91,6 +98,10 @@ class Mover:
         """Moves a guest to the other host; its job at the end."""
         return self.ended(self.start(name, kind, **settings))
 
+    def bring_back(self, name: str) -> None:
+        """Moves a guest that runs from the other host to the first, by libvirt alone."""
+        move_directly(self.b.lookupByName(name), self.a, self.hosts.address_a)
+
     def places(self, name: str) -> dict[str, str]:
         """Host → "runs" or "is off", of each that has the guest."""
         found = {}
@@ -99,6 +110,11 @@ class Mover:
                 if domain.name() == name:
                     found[place] = "runs" if domain.isActive() else "is off"
         return found
+
+
+def move_directly(domain: Any, to: Any, address: str) -> Any:
+    """Moves a guest that runs to the host of another connection, by libvirt alone; the guest there."""
+    return domain.migrate3(to, {"migrate_uri": f"tcp://{address}:49152"}, MOVED)
 
 
 def guest_path(name: str) -> pywbem.CIMInstanceName:

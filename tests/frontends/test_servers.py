@@ -26,7 +26,7 @@ from tests.frontends.cimoms import Hosting
 from tests.frontends.conftest import HOSTINGS
 from tests.hypervisor import PrivateLibvirtd, wait_until
 from tests.management import Manager
-from tests.migration import LIVE, OFFLINE, Mover
+from tests.migration import LIVE, OFFLINE, RESTART, RESUME, Mover
 from tests.needs import skip_where
 from tests.network_filters import Filters
 from tests.pair import Pair, pair
@@ -53,6 +53,8 @@ class Served:
     hosting: Hosting
     server: Pegasus | Sfcb
     hosts: Pair
+    image: Path
+    """What guests boot from that listen to their power button."""
 
     @property
     def box(self) -> PrivateLibvirtd:
@@ -94,14 +96,23 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[Pair]:
-    """Two private libvirtds, the first with one guest; skipped with the reason where they can't run."""
+def place() -> Iterator[Path]:
+    """A directory whose name is short enough for sockets."""
     skip_where(hypervisor.why_not())
-    with (
-        tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as directory,
-        pair(Path(directory)) as running,
-    ):
-        image = hypervisor.build_guest_image(Path(directory))
+    with tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> Path:
+    """What guests boot from."""
+    return hypervisor.build_guest_image(place)
+
+
+@pytest.fixture(scope="module")
+def hosts(place: Path, image: Path) -> Iterator[Pair]:
+    """Two private libvirtds, the first with one guest; skipped with the reason where they can't run."""
+    with pair(place) as running:
         with closing(libvirt.open(running.a.qemu_uri)) as connection:
             connection.defineXML(hypervisor.qemu_guest(GUEST, image))
         yield running
@@ -115,7 +126,10 @@ def hosts() -> Iterator[Pair]:
     ],
 )
 def served(
-    request: pytest.FixtureRequest, hosts: Pair, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    hosts: Pair,
+    image: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """Each server in turn."""
     config = tmp_path_factory.mktemp("config") / "libvirtcim.toml"
@@ -126,7 +140,7 @@ def served(
     )
     hosting = HOSTINGS[request.param]
     with hosting.running(request, config) as server:
-        yield Served(hosting, server, hosts)
+        yield Served(hosting, server, hosts, image)
 
 
 pytestmark = [pytest.mark.cimom, pytest.mark.hypervisor]
@@ -176,21 +190,31 @@ MOVED = "moved"
 
 
 def test_a_guest_moves_to_another_host(served: Served) -> None:
-    """By a job that can be followed, in all ways; what fails says why, and the guest stays."""
+    """By jobs that can be followed, in all ways; what fails says why, and the guest stays."""
     mover = Mover(served.client(), served.hosts, as_text=served.as_text)
     try:
-        mover.a.defineXML(hypervisor.qemu_guest(MOVED)).create()
-        path = mover.start(MOVED, LIVE)
-        assert path.classname == "KVM_MigrationJob"
-        job = mover.ended(path)
-        assert (job["Status"], job["ErrorCode"]) == ("Completed", 0)
-        assert mover.places(MOVED) == {"b": "runs"}
+        mover.a.defineXML(hypervisor.qemu_guest(MOVED, served.image)).create()
+        wait_until(
+            lambda: hypervisor.READY in hypervisor.serial_output(served.image, MOVED), "boot", 30
+        )
+        for kind in (LIVE, RESUME, RESTART):
+            if mover.places(MOVED) == {"b": "runs"}:
+                mover.bring_back(MOVED)
+            path = mover.start(MOVED, kind)
+            assert path.classname == "KVM_MigrationJob"
+            job = mover.ended(path)
+            assert (job["Status"], job["ErrorCode"], job["PercentComplete"]) == (
+                "Completed",
+                0,
+                100,
+            )
+            assert mover.places(MOVED) == {"b": "runs"}
+            served.delete(mover.client, path)
         mover.a.defineXML(hypervisor.qemu_guest(MOVED))
         failed = mover.move(MOVED, OFFLINE)
         assert failed["Status"] == f"Remote already has domain `{MOVED}'"
         _value, out = mover.client.InvokeMethod("GetError", failed.path)
         assert out["Error"]["Message"] == failed["Status"]
-        served.delete(mover.client, path)
         left = mover.client.EnumerateInstanceNames("KVM_MigrationJob")
         assert [p["InstanceID"] for p in left] == [failed["InstanceID"]]
         mover.b.lookupByName(MOVED).destroy()

@@ -24,7 +24,7 @@ from libvirtcim.virt.events import EventSettings
 from tests import hypervisor
 from tests.cimom.listener import Listener, subscribed
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
-from tests.migration import LIVE, Mover
+from tests.migration import LIVE, Mover, move_directly
 from tests.needs import skip_where
 from tests.pair import pair
 from tests.server.subscribing import RawListener, subscribe
@@ -38,12 +38,6 @@ GUEST = "told"
 NIC_ID = "52:54:00:11:22:33"
 NIC = f"<interface type='user'><mac address='{NIC_ID}'/><model type='virtio'/></interface>"
 LIVE_DEVICE = libvirt.VIR_DOMAIN_AFFECT_LIVE
-MOVED = (
-    libvirt.VIR_MIGRATE_LIVE
-    | libvirt.VIR_MIGRATE_PERSIST_DEST
-    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    | libvirt.VIR_MIGRATE_UNSAFE
-)
 RESOURCES = (
     "vda", "mem", "proc", "mouse:ps2", "keyboard:ps2", "charconsole:0", "controller:usb:0",
     "controller:pci:0",
@@ -97,10 +91,6 @@ def _check(found: list[str], expected: list[str]) -> None:
     assert _of_systems(found) == _of_systems(expected)
 
 
-def _move(domain: Any, to: Any, address: str) -> Any:
-    return domain.migrate3(to, {"migrate_uri": f"tcp://{address}:49152"}, MOVED)
-
-
 def _client(server: Server) -> pywbem.WBEMConnection:
     return pywbem.WBEMConnection(server.url, default_namespace="root/virt", timeout=60)
 
@@ -124,10 +114,10 @@ def test_a_life_on_two_hosts() -> None:
             act(domain)
             on_a.wait(len(expected))  # the guest lets go of a device when it likes
             _check(on_a.words(), expected)
-        domain = _move(domain, b, both.address_b)
+        domain = move_directly(domain, b, both.address_b)
         on_a.wait(len(LEAVES))
         _check(on_a.words(), LEAVES)
-        domain = _move(domain, a, both.address_a)
+        domain = move_directly(domain, a, both.address_a)
         on_b.wait(len(ARRIVES + LEAVES))
         _check(on_b.words(), ARRIVES + LEAVES)
         _check(on_a.words(), ARRIVES)
