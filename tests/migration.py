@@ -58,8 +58,19 @@ class Mover:
                     )
             raw.close()
 
-    def call(self, method: str, name: str, host: str, **settings: int | list[str]) -> Any:
-        """Calls a method of the service for a guest; return value and output parameters."""
+    def call(
+        self,
+        method: str,
+        name: str,
+        host: str,
+        *,
+        own_key: bool = False,
+        **settings: int | list[str],
+    ) -> Any:
+        """Calls a method of the service for a guest; return value and output parameters.
+
+        `own_key`: ssh uses the key that was copied for migrations.
+        """
         chosen = {"TransportType": pywbem.Uint16(TCP)} | {
             key: pywbem.Uint16(value) if isinstance(value, int) else value
             for key, value in settings.items()
@@ -71,14 +82,18 @@ class Mover:
             ComputerSystem=guest_path(name),
             DestinationHost=host,
             MigrationSettingData=made.tomof() if self.as_text else made,
+            **({"MigrationWithoutRootKey": True} if own_key else {}),
         )
 
-    def start(self, name: str, kind: int, **settings: int | list[str]) -> pywbem.CIMInstanceName:
-        """Starts the migration of a guest to the other host; the path of its job."""
+    def start(
+        self, name: str, kind: int, *, to: str | None = None, own_key: bool = False, **settings: int
+    ) -> pywbem.CIMInstanceName:
+        """Starts the migration of a guest to the other host, by its address or as `to`; its job's path."""
         value, outputs = self.call(
             "MigrateVirtualSystemToHost",
             name,
-            self.hosts.address_b,
+            to or self.hosts.address_b,
+            own_key=own_key,
             MigrationType=kind,
             **settings,
         )
@@ -94,9 +109,9 @@ class Mover:
 
         return wait_until(found, "the job ends", deadline)
 
-    def move(self, name: str, kind: int, **settings: int | list[str]) -> pywbem.CIMInstance:
-        """Moves a guest to the other host; its job at the end."""
-        return self.ended(self.start(name, kind, **settings))
+    def move(self, name: str, kind: int, **how: Any) -> pywbem.CIMInstance:
+        """Moves a guest to the other host, as `start` does; its job at the end."""
+        return self.ended(self.start(name, kind, **how))
 
     def bring_back(self, name: str) -> None:
         """Moves a guest that runs from the other host to the first, by libvirt alone."""
