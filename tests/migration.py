@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import libvirt
 import pywbem
 
-from tests.hypervisor import wait_until
+from tests.hypervisor import READY, qemu_guest, serial_output, wait_until
 from tests.pair import Pair
 
 OFFLINE, LIVE, RESUME, RESTART = 1, 2, 3, 4
@@ -112,6 +114,19 @@ class Mover:
     def move(self, name: str, kind: int, **how: Any) -> pywbem.CIMInstance:
         """Moves a guest to the other host, as `start` does; its job at the end."""
         return self.ended(self.start(name, kind, **how))
+
+    def move_while_it_runs(self, name: str, image: Path) -> Iterator[pywbem.CIMInstance]:
+        """Moves a new guest to the other host live, paused and restarted; the job of each at the end.
+
+        `image`: what it boots from, such that it shuts down when asked to.
+        """
+        self.a.defineXML(qemu_guest(name, image)).create()
+        wait_until(lambda: READY in serial_output(image, name), "boot", 30)
+        for kind in (LIVE, RESUME, RESTART):
+            if self.places(name) == {"b": "runs"}:
+                self.bring_back(name)
+            yield self.move(name, kind)
+            assert self.places(name) == {"b": "runs"}
 
     def bring_back(self, name: str) -> None:
         """Moves a guest that runs from the other host to the first, by libvirt alone."""

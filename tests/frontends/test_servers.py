@@ -26,7 +26,7 @@ from tests.frontends.cimoms import Hosting
 from tests.frontends.conftest import HOSTINGS
 from tests.hypervisor import PrivateLibvirtd, wait_until
 from tests.management import Manager
-from tests.migration import LIVE, OFFLINE, RESTART, RESUME, Mover
+from tests.migration import OFFLINE, Mover
 from tests.needs import skip_where
 from tests.network_filters import Filters
 from tests.pair import Pair, pair
@@ -193,23 +193,11 @@ def test_a_guest_moves_to_another_host(served: Served) -> None:
     """By jobs that can be followed, in all ways; what fails says why, and the guest stays."""
     mover = Mover(served.client(), served.hosts, as_text=served.as_text)
     try:
-        mover.a.defineXML(hypervisor.qemu_guest(MOVED, served.image)).create()
-        wait_until(
-            lambda: hypervisor.READY in hypervisor.serial_output(served.image, MOVED), "boot", 30
-        )
-        for kind in (LIVE, RESUME, RESTART):
-            if mover.places(MOVED) == {"b": "runs"}:
-                mover.bring_back(MOVED)
-            path = mover.start(MOVED, kind)
-            assert path.classname == "KVM_MigrationJob"
-            job = mover.ended(path)
-            assert (job["Status"], job["ErrorCode"], job["PercentComplete"]) == (
-                "Completed",
-                0,
-                100,
-            )
-            assert mover.places(MOVED) == {"b": "runs"}
-            served.delete(mover.client, path)
+        for job in mover.move_while_it_runs(MOVED, served.image):
+            assert job.path.classname == "KVM_MigrationJob"
+            ending = (job["Status"], job["ErrorCode"], job["PercentComplete"])
+            assert ending == ("Completed", 0, 100)
+            served.delete(mover.client, job.path)
         mover.a.defineXML(hypervisor.qemu_guest(MOVED))
         failed = mover.move(MOVED, OFFLINE)
         assert failed["Status"] == f"Remote already has domain `{MOVED}'"
