@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from tests.pair import Pair
 OFFLINE, LIVE, RESUME, RESTART = 1, 2, 3, 4
 TCP = 5
 STARTED = 4096
-MOVED = (
+MOVED = {LIVE: "live", RESUME: "resumed", RESTART: "restarted", OFFLINE: "off"}
+"""Guests that are moved in all ways."""
+AS_IT_IS = (
     libvirt.VIR_MIGRATE_LIVE
     | libvirt.VIR_MIGRATE_PERSIST_DEST
     | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
@@ -115,22 +117,22 @@ class Mover:
         """Moves a guest to the other host, as `start` does; its job at the end."""
         return self.ended(self.start(name, kind, **how))
 
-    def move_while_it_runs(self, name: str, image: Path) -> Iterator[pywbem.CIMInstance]:
-        """Moves a new guest to the other host live, paused and restarted; the job of each at the end.
+    def move_in_all_ways(self, image: Path) -> dict[int, pywbem.CIMInstance]:
+        """Moves new guests to the other host, one in each way, all at once; kind → job at the end.
 
-        `image`: what it boots from, such that it shuts down when asked to.
+        `image`: what they boot from, such that they shut down when asked to.
         """
-        self.a.defineXML(qemu_guest(name, image)).create()
-        wait_until(lambda: READY in serial_output(image, name), "boot", 30)
-        for kind in (LIVE, RESUME, RESTART):
-            if self.places(name) == {"b": "runs"}:
-                self.bring_back(name)
-            yield self.move(name, kind)
-            assert self.places(name) == {"b": "runs"}
-
-    def bring_back(self, name: str) -> None:
-        """Moves a guest that runs from the other host to the first, by libvirt alone."""
-        move_directly(self.b.lookupByName(name), self.a, self.hosts.address_a)
+        domains = {kind: self.a.defineXML(qemu_guest(name, image)) for kind, name in MOVED.items()}
+        del domains[OFFLINE]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(libvirt.virDomain.create, domains.values()))
+        restarted = MOVED[RESTART]
+        wait_until(lambda: READY in serial_output(image, restarted), "boot", 30)
+        paths = {kind: self.start(name, kind) for kind, name in MOVED.items()}
+        jobs = {kind: self.ended(path) for kind, path in paths.items()}
+        for kind, name in MOVED.items():
+            assert self.places(name) == {"b": "is off" if kind == OFFLINE else "runs"}
+        return jobs
 
     def places(self, name: str) -> dict[str, str]:
         """Host → "runs" or "is off", of each that has the guest."""
@@ -144,7 +146,7 @@ class Mover:
 
 def move_directly(domain: Any, to: Any, address: str) -> Any:
     """Moves a guest that runs to the host of another connection, by libvirt alone; the guest there."""
-    return domain.migrate3(to, {"migrate_uri": f"tcp://{address}:49152"}, MOVED)
+    return domain.migrate3(to, {"migrate_uri": f"tcp://{address}:49152"}, AS_IT_IS)
 
 
 def guest_path(name: str) -> pywbem.CIMInstanceName:
