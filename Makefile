@@ -17,7 +17,8 @@ CONFIG ?= /etc/libvirtcim.toml
 RUN_PACKAGES := python3-venv python3-dev gcc pkg-config libvirt-dev
 TEST_PACKAGES := libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-lxc libvirt-clients \
 	qemu-system-x86 qemu-utils dnsmasq-base iptables iproute2 busybox-static binutils \
-	libvirt-daemon-config-nwfilter parted sblim-wbemcli openssl
+	libvirt-daemon-config-nwfilter parted sblim-wbemcli openssl \
+	openssh-client dropbear-bin
 INSTALL_PACKAGES := python3-pip python3-setuptools python3-wheel python3-venv python3-dev gcc
 # what the plugin and its registration need; a package depends on them
 PLUGIN_PACKAGES := python3-libvirt python3-lxml python3-libconf python3-lark python3-psutil

@@ -29,7 +29,7 @@ scenarios:
   pools     what is read from resource pools with 100, 300 and 1000 guests: what grows, and how
   manage    guests defined and changed, against libvirt's own calls on real QEMU (needs root)
   events    indications after libvirt's own events, in process and at a listener of `libvirtcim serve`, one by
-            one and 1000 guests at once (needs root)
+            one and 1000 guests at once, and through the CIM servers that are there (needs root)
   cmpi      the CMPI plugin against a provider in plain C, in the CMPI host of the tests
 
 columns of the first two:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Measures how long after libvirt's own event an indication of a guest is published, and delivered.
 
-Published: in process. Delivered: `libvirtcim serve` sends it to a listener that does nothing else. One
+Published: in process. Delivered: `libvirtcim serve` sends it to a listener that does nothing else, or a CIM
+server that is there and has the plugin. One
 guest after the other on real QEMU, and a burst: another process suspends and resumes a thousand guests of
 libvirtd's test driver as fast as it can. libvirt's event counts from when another client gets it, which
 does nothing else. Both are processes of their own: `python -m bench.events change URI`, `... watch URI FILE`.
@@ -16,9 +17,10 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -35,13 +37,19 @@ from bench.served import Server
 from libvirtcim import composition
 from libvirtcim.cim.declare import INTEROP
 from libvirtcim.cim.indications import Indication
+from libvirtcim.cmpi import build
 from libvirtcim.server.indications.status import StatusFile
 from libvirtcim.virt.host import Hosts, HostSettings
+from tests.cimom.listener import sent
+from tests.cmpi.parts import ROOT
+from tests.frontends.cimoms import Hosting
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
 
 LATENCY = 0.1
 BURST_GUESTS = 1000
 ROUNDS_PER_REPETITION = 20
+ROUNDS_OF_CIM_SERVERS = 10
+"""However many repetitions: SFCB holds each delivery's place for 5 s, and has 30."""
 SYSTEM = "KVM_ComputerSystemModifiedIndication"
 RESOURCES = "KVM_ResourceAllocationSettingDataModifiedIndication"
 _PATIENCE = 10.0
@@ -66,7 +74,7 @@ class Delays:
     median: float
     p95: float
     longest: float
-    most_waiting: int
+    most_waiting: int | None
     memory: int
     """Bytes by which the process has grown."""
 
@@ -77,6 +85,8 @@ class Result:
 
     repetitions: int
     delays: list[Delays]
+    skipped: list[str]
+    """CIM servers that were not there, and why."""
 
 
 Told = tuple[str, float]
@@ -85,8 +95,6 @@ Told = tuple[str, float]
 
 class Published:
     """Indications as this process publishes them."""
-
-    what = "published"
 
     def __init__(self, uri: str, _folder: Path, stack: ExitStack) -> None:
         hosts = Hosts({"KVM": uri}, settings=HostSettings(side_file_dir=None))
@@ -120,8 +128,6 @@ class Published:
 class Delivered:
     """Indications as a listener gets them from the embedded server, which is a process of its own."""
 
-    what = "delivered"
-
     def __init__(self, uri: str, folder: Path, stack: ExitStack) -> None:
         self._listener = stack.enter_context(Listener())
         file = folder / f"subscriptions-{uuid.uuid4()}"
@@ -133,8 +139,7 @@ class Delivered:
 
     def told(self) -> list[Told]:
         """What has come until now."""
-        came = list(self._listener.arrivals)
-        return [(one.identifier, one.when) for one in came if one.classname == SYSTEM]
+        return _told_of_systems(self._listener)
 
     def most_waiting(self, changes: int) -> int:
         """High-water mark of libvirt's events that wait, when so many changes were told."""
@@ -146,11 +151,35 @@ class Delivered:
         return int(wait_until(counters, "the server's status")["most_waiting"])
 
 
+class Relayed:
+    """Indications as a listener gets them from a CIM server with the plugin."""
+
+    def __init__(self, hosting: Hosting, uri: str, folder: Path, stack: ExitStack) -> None:
+        self._listener = stack.enter_context(Listener())
+        own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="c-", dir=folder)))
+        config = own / "libvirtcim.toml"
+        config.write_text(f'[connections]\nKVM = "{uri}"\n')
+        plugin = own / build.OUTPUT.name
+        objects = ROOT / "build" / "cmpi"
+        build.build(plugin, python=sys.executable, config=str(config), objects=objects)
+        server = stack.enter_context(hosting.serving(own, plugin))
+        client = stack.enter_context(pywbem.WBEMConnection(server.url, timeout=60))
+        stack.enter_context(sent(client, self._listener.url, (SYSTEM, RESOURCES)))
+        self.process = psutil.Process(hosting.provider(server))
+
+    def told(self) -> list[Told]:
+        """What has come until now."""
+        return _told_of_systems(self._listener)
+
+    def most_waiting(self, _changes: int) -> None:
+        """Nobody asks the plugin."""
+
+
 class Clock:
     """When libvirt and when libvirtcim told of changes of each guest."""
 
     def __init__(
-        self, subject: Published | Delivered, uri: str, folder: Path, stack: ExitStack
+        self, subject: Published | Delivered | Relayed, uri: str, folder: Path, stack: ExitStack
     ) -> None:
         self.subject = subject
         self._file = folder / "events"
@@ -187,7 +216,7 @@ class Clock:
             found += [when - event for event, when in zip(events, told[guest], strict=False)]
         more = [len(told[guest]) - len(events) for guest, events in came.items()]
         return Delays(
-            f"{what}, {self.subject.what}",
+            what,
             len(came),
             changes,
             changes - len(found),
@@ -199,6 +228,11 @@ class Clock:
             self.subject.most_waiting(changes),
             grown,
         )
+
+
+def _told_of_systems(listener: Listener) -> list[Told]:
+    came = list(listener.arrivals)
+    return [(one.identifier, one.when) for one in came if one.classname == SYSTEM]
 
 
 def _by_guest(told: Iterable[Told]) -> dict[str, list[float]]:
@@ -214,48 +248,61 @@ def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
         progress("events: starting a libvirtd")
         with PrivateLibvirtd(Path(folder)) as box:
             rounds = repetitions * ROUNDS_PER_REPETITION
-            return Result(
-                repetitions,
-                [
-                    delays
-                    for subject in (Published, Delivered)
-                    for delays in (
-                        _one_by_one(box, subject, rounds, progress),
-                        _burst(box, subject, progress),
-                    )
-                ],
-            )
+            found, skipped = [], []
+            for what, subject in OURS.items():
+                found.append(_one_by_one(box, what, subject, rounds, progress))
+                found.append(_burst(box, what, subject, progress))
+            for name, hosting in CIM_SERVERS.items():
+                if reason := hosting.missing() or build.missing():
+                    skipped.append(f"{name}: {reason}")
+                    continue
+                what, relayed = f"delivered by {name}", partial(Relayed, hosting)
+                found.append(_one_by_one(box, what, relayed, ROUNDS_OF_CIM_SERVERS, progress))
+            return Result(repetitions, found, skipped)
 
 
-Subject = type[Published] | type[Delivered]
+Subject = Callable[[str, Path, ExitStack], Published | Delivered | Relayed]
+"""(URI, a directory, what ends it) → what is subscribed to both kinds of indications."""
+OURS: Mapping[str, Subject] = {"published": Published, "delivered": Delivered}
+CIM_SERVERS = {
+    "SFCB": Hosting("sfcb"),
+    "OpenPegasus, agent": Hosting("pegasus"),
+    "OpenPegasus, in process": Hosting("pegasus", out_of_process=False),
+}
 
 
 def _one_by_one(
-    box: PrivateLibvirtd, subject: Subject, rounds: int, progress: Callable[[str], None]
+    box: PrivateLibvirtd,
+    what: str,
+    subject: Subject,
+    rounds: int,
+    progress: Callable[[str], None],
 ) -> Delays:
     with ExitStack() as stack:
         raw = stack.enter_context(closing(libvirt.open(box.qemu_uri)))
         domain = raw.createXML(qemu_guest("one"))
         stack.callback(domain.destroy)
         clock = _clock(box, subject, box.qemu_uri, stack)
-        progress(f"events: a QEMU guest suspended and resumed, {subject.what}")
+        progress(f"events: a QEMU guest suspended and resumed, {what}")
         began = time.perf_counter()
         for number in range(rounds):
             for count, act in ((1, domain.suspend), (2, domain.resume)):
                 act()
                 clock.await_told(2 * number + count)
         taken = time.perf_counter() - began
-        return clock.delays("QEMU, one by one", 2 * rounds, taken)
+        return clock.delays(f"QEMU, one by one, {what}", 2 * rounds, taken)
 
 
-def _burst(box: PrivateLibvirtd, subject: Subject, progress: Callable[[str], None]) -> Delays:
+def _burst(
+    box: PrivateLibvirtd, what: str, subject: Subject, progress: Callable[[str], None]
+) -> Delays:
     with ExitStack() as stack:
         raw = stack.enter_context(closing(libvirt.open(box.test_uri)))
         missing = BURST_GUESTS + 1 - raw.numOfDomains()  # the test driver has a guest of its own
         for number in range(missing):
             raw.createXML(guests.domain_xml(number, "test"))
         clock = _clock(box, subject, box.test_uri, stack)
-        progress(f"events: {BURST_GUESTS} guests suspended and resumed at once, {subject.what}")
+        progress(f"events: {BURST_GUESTS} guests suspended and resumed at once, {what}")
         done = subprocess.run(
             [sys.executable, "-m", "bench.events", "change", box.test_uri],
             check=True,
@@ -264,7 +311,7 @@ def _burst(box: PrivateLibvirtd, subject: Subject, progress: Callable[[str], Non
         )
         changes = 2 * (BURST_GUESTS + 1)
         clock.await_told(changes)
-        return clock.delays("burst", changes, float(done.stdout))
+        return clock.delays(f"burst, {what}", changes, float(done.stdout))
 
 
 def _clock(box: PrivateLibvirtd, subject: Subject, uri: str, stack: ExitStack) -> Clock:
@@ -310,7 +357,7 @@ def tables(result: Result) -> Iterator[str]:
             d.extra,
             f"{d.changing:.2f}",
             *(f"{seconds * 1e3:.1f}" for seconds in (d.median, d.p95, d.longest)),
-            d.most_waiting,
+            "" if d.most_waiting is None else d.most_waiting,
             f"{d.memory / 1e6:.1f}",
         ]
         for d in result.delays
@@ -318,6 +365,8 @@ def tables(result: Result) -> Iterator[str]:
     heads = ["", "GUESTS", "CHANGES", "LOST", "EXTRA", "IN S", "MEDIAN MS", "P95 MS", "LONGEST MS",
              "MOST WAITING", "MORE MB"]  # fmt: skip
     yield tabulate(rows, heads, tablefmt="plain", disable_numparse=True)
+    for reason in result.skipped:
+        yield f"SKIPPED: {reason}"
 
 
 def verdicts(result: Result) -> list[Verdict]:

@@ -16,17 +16,29 @@ import pywbem
 
 from libvirtcim.cim.declare import VIRT
 
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_HEAD = (
+    "HTTP/1.1 200 OK\r\nContent-Type: application/xml; charset=utf-8\r\n"
+    "CIMExport: MethodResponse\r\nContent-Length: {}\r\nConnection: close\r\n\r\n"
+)
+_BODY = (
+    '<?xml version="1.0" encoding="utf-8"?><CIM CIMVERSION="2.0" DTDVERSION="2.0">'
+    '<MESSAGE ID="{}" PROTOCOLVERSION="1.0"><SIMPLEEXPRSP><EXPMETHODRESPONSE NAME="ExportIndication"/>'
+    "</SIMPLEEXPRSP></MESSAGE></CIM>"
+)
+_MESSAGE = re.compile(rb'<MESSAGE ID="([^"]*)"')
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLASS = re.compile(rb'<INSTANCE CLASSNAME="(\w+)"')
-_IDENTIFIER = re.compile(rb'NAME="IndicationIdentifier" TYPE="string"><VALUE>([^<]*)')
-_NUMBER = re.compile(rb'NAME="SequenceNumber" TYPE="sint64"><VALUE>(\d+)')
+_IDENTIFIER = re.compile(rb'NAME="IndicationIdentifier"[^>]*>\s*<VALUE>([^<]*)')
+_NUMBER = re.compile(rb'NAME="SequenceNumber"[^>]*>\s*<VALUE>(\d+)')
 _TIMEOUT = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One indication: when it had come (`time.perf_counter()`), and what the listener looks at."""
+    """One indication: when it had come (`time.perf_counter()`), and what the listener looks at.
+
+    `number`: its SequenceNumber, -1 where the server sends none.
+    """
 
     when: float
     classname: str
@@ -89,7 +101,7 @@ class Listener:
                 connection.settimeout(_TIMEOUT)
                 request = _request(connection)
                 when = time.perf_counter()
-                connection.sendall(_ANSWER)
+                connection.sendall(_answer(request))
             self.arrivals.append(_arrival(when, request))
 
 
@@ -116,9 +128,16 @@ def _more(connection: socket.socket) -> bytes:
     return data
 
 
+def _answer(request: bytes) -> bytes:
+    """That the indication was taken: CIM servers want it in XML, with the number of their message."""
+    found = _MESSAGE.search(request)
+    body = _BODY.format(found[1].decode() if found else "")
+    return (_HEAD.format(len(body)) + body).encode()
+
+
 def _arrival(when: float, body: bytes) -> Arrival:
     classname, identifier, number = (
         found[1].decode() if (found := pattern.search(body)) else ""
         for pattern in (_CLASS, _IDENTIFIER, _NUMBER)
     )
-    return Arrival(when, classname, identifier, int(number))
+    return Arrival(when, classname, identifier, int(number or -1))

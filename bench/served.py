@@ -24,15 +24,16 @@ class Server:
     """`libvirtcim serve` over one hypervisor; `ready` is the time from its start until it listens.
 
     `port`: 0 takes a free one. `flags`: more of the command's. Nothing is kept of subscriptions unless
-    a flag says where.
+    a flag says where. `wrapper`: a command that runs the server instead of us.
     """
 
-    def __init__(self, uri: str, *flags: str, port: int = 0) -> None:
+    def __init__(self, uri: str, *flags: str, port: int = 0, wrapper: tuple[str, ...] = ()) -> None:
         begin = time.perf_counter()
         self._reading: threading.Thread | None = None
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-c", _COMMAND, "serve", "--listen", f"127.0.0.1:{port}"),
+                *(*wrapper, sys.executable, "-c", _COMMAND),
+                *("serve", "--listen", f"127.0.0.1:{port}"),
                 *("--connection", f"{PREFIX}={uri}", "--config", "/dev/null"),
                 *("--subscriptions", "", *flags),
             ],

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 import pywbem
 
@@ -14,8 +15,6 @@ from tests.cimom.ports import free_port
 QUERY = "SELECT * FROM KVM_TickIndication"
 """Filter for what `tests/ticking` sends."""
 DEADLINE = 60.0
-RETRIED = 240.0
-"""Seconds: OpenPegasus tries a delivery that a listener didn't take at once again every 30 s."""
 
 
 class Listener:
@@ -42,7 +41,7 @@ class Listener:
     def until(self, enough: Callable[[list[pywbem.CIMInstance]], bool]) -> list[pywbem.CIMInstance]:
         """Waits until what has come is enough; all that has come."""
         with self._more:
-            came = self._more.wait_for(lambda: enough(self.received), RETRIED)
+            came = self._more.wait_for(lambda: enough(self.received), DEADLINE)
             assert came, [one.classname for one in self.received]
             return list(self.received)
 
@@ -71,31 +70,38 @@ def subscribed(
     connection: pywbem.WBEMConnection, listener: Listener, classes: Iterable[str]
 ) -> Iterator[None]:
     """The listener, listening, gets the indications of classes of root/virt during the block."""
+    url = f"http://127.0.0.1:{listener.port}"
+    with listener.listening(), sent(connection, url, classes):
+        yield
+
+
+@contextmanager
+def sent(connection: pywbem.WBEMConnection, url: str, classes: Iterable[str]) -> Iterator[None]:
+    """Any CIM server sends the indications of classes of root/virt to a listener during the block."""
     manager = pywbem.WBEMSubscriptionManager("libvirtcim-tests")
     server = manager.add_server(pywbem.WBEMServer(connection))
     # what is permanent keeps its name with every CIM server
     permanent = {"owned": False}
-    with listener.listening():
-        to = manager.add_destination(
-            server,
-            f"http://127.0.0.1:{listener.port}",
-            name=f"listener-{listener.port}",
-            persistence_type="permanent",
-            **permanent,
-        )
-        made = [to.path]
-        try:
-            for name in classes:
-                query = f"SELECT * FROM {name}"
-                wanted = manager.add_filter(
-                    server, ["root/virt"], query, "WQL", name=f"all-{name}", **permanent
-                )
-                made.append(wanted.path)
-                (tied,) = manager.add_subscriptions(server, wanted.path, to.path, **permanent)
-                made.append(tied.path)
-            yield
-        finally:
-            for path in reversed(made):
-                # SFCB answers with a value where none is due
-                with suppress(pywbem.CIMXMLParseError):
-                    connection.DeleteInstance(path)
+    to = manager.add_destination(
+        server,
+        url,
+        name=f"listener-{urlsplit(url).port}",
+        persistence_type="permanent",
+        **permanent,
+    )
+    made = [to.path]
+    try:
+        for name in classes:
+            query = f"SELECT * FROM {name}"
+            wanted = manager.add_filter(
+                server, ["root/virt"], query, "WQL", name=f"all-{name}", **permanent
+            )
+            made.append(wanted.path)
+            (tied,) = manager.add_subscriptions(server, wanted.path, to.path, **permanent)
+            made.append(tied.path)
+        yield
+    finally:
+        for path in reversed(made):
+            # SFCB answers with a value where none is due
+            with suppress(pywbem.CIMXMLParseError):
+                connection.DeleteInstance(path)

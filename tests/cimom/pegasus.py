@@ -38,6 +38,9 @@ SETTINGS: Mapping[str, str] = {
     "enableHttpConnection": "true",
     "enableHttpsConnection": "false",
     "enableAuthentication": "false",
+    # pywbem's listener speaks HTTP/1.0: it closes each connection after its answer, while OpenPegasus
+    # keeps it for the next delivery, which fails where the end has not been seen yet
+    "minIndicationDeliveryRetryInterval": "1",
 }
 
 

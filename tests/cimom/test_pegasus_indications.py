@@ -32,8 +32,6 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pegasus]:
     """A server that runs."""
     skip_where(pegasus.missing())
     with Pegasus(tmp_path, out_of_process=request.param == "agent") as made:
-        # pywbem's listener closes a connection now and then; the usual is to wait 30 s then
-        made.configure(minIndicationDeliveryRetryInterval="1")
         made.start()
         yield made
 

@@ -47,17 +47,20 @@ class Hosting:
         """Whether it has operations that fetch an answer in parts."""
         return self.cimom == "pegasus"
 
+    def missing(self) -> str | None:
+        """Why it can't be had here, in words; None: it can."""
+        lacking = {"pegasus": pegasus, "sfcb": sfcb}[self.cimom].missing()
+        return lacking or (bindings.missing() if self.via == BINDINGS else None)
+
     @contextmanager
     def running(self, request: pytest.FixtureRequest, config: Path) -> Iterator[Pegasus | Sfcb]:
         """The server, with a configuration served in it; skips where it can't be had."""
-        skip_where({"pegasus": pegasus, "sfcb": sfcb}[self.cimom].missing())
-        if self.via == BINDINGS:
-            skip_where(bindings.missing())
+        skip_where(self.missing())
         # a short name, since sockets lie in it
         with (
             self._library(request, config) as library,
             tempfile.TemporaryDirectory(prefix="cimom-") as directory,
-            self._server(Path(directory), library) as server,
+            self.serving(Path(directory), library) as server,
         ):
             yield server
 
@@ -73,7 +76,8 @@ class Hosting:
             yield bindings.library()
 
     @contextmanager
-    def _server(self, directory: Path, library: Path) -> Iterator[Pegasus | Sfcb]:
+    def serving(self, directory: Path, library: Path) -> Iterator[Pegasus | Sfcb]:
+        """The server, in a directory of its own with a short name, and what it loads."""
         options: tuple[str | Path, ...] = ("--via", self.via, "--plugin", library)
         if self.cimom == "pegasus":
             with Pegasus(directory, out_of_process=self.out_of_process) as server:

@@ -26,7 +26,7 @@ from tests.frontends.cimoms import Hosting
 from tests.frontends.conftest import HOSTINGS
 from tests.hypervisor import PrivateLibvirtd, wait_until
 from tests.management import Manager
-from tests.migration import LIVE, OFFLINE, Mover
+from tests.migration import MOVED, OFFLINE, Mover
 from tests.needs import skip_where
 from tests.network_filters import Filters
 from tests.pair import Pair, pair
@@ -54,6 +54,8 @@ class Served:
     hosting: Hosting
     server: Pegasus | Sfcb
     hosts: Pair
+    image: Path
+    """What guests boot from that listen to their power button."""
 
     @property
     def box(self) -> PrivateLibvirtd:
@@ -95,14 +97,23 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def hosts() -> Iterator[Pair]:
-    """Two private libvirtds, the first with one guest; skipped with the reason where they can't run."""
+def place() -> Iterator[Path]:
+    """A directory whose name is short enough for sockets."""
     skip_where(hypervisor.why_not())
-    with (
-        tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as directory,
-        pair(Path(directory)) as running,
-    ):
-        image = hypervisor.build_guest_image(Path(directory))
+    with tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture(scope="module")
+def image(place: Path) -> Path:
+    """What guests boot from."""
+    return hypervisor.build_guest_image(place)
+
+
+@pytest.fixture(scope="module")
+def hosts(place: Path, image: Path) -> Iterator[Pair]:
+    """Two private libvirtds, the first with one guest; skipped with the reason where they can't run."""
+    with pair(place) as running:
         with closing(libvirt.open(running.a.qemu_uri)) as connection:
             connection.defineXML(hypervisor.qemu_guest(GUEST, image))
         yield running
@@ -116,7 +127,10 @@ def hosts() -> Iterator[Pair]:
     ],
 )
 def served(
-    request: pytest.FixtureRequest, hosts: Pair, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    hosts: Pair,
+    image: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """Each server in turn."""
     config = tmp_path_factory.mktemp("config") / "libvirtcim.toml"
@@ -127,7 +141,7 @@ def served(
     )
     hosting = HOSTINGS[request.param]
     with hosting.running(request, config) as server:
-        yield Served(hosting, server, hosts)
+        yield Served(hosting, server, hosts, image)
 
 
 pytestmark = [pytest.mark.cimom, pytest.mark.hypervisor]
@@ -173,31 +187,24 @@ def test_a_guest_is_made_changed_and_destroyed(served: Served) -> None:
     manager.raw.close()
 
 
-MOVED = "moved"
-
-
-def test_a_guest_moves_to_another_host(served: Served) -> None:
-    """By a job that can be followed, in all ways; what fails says why, and the guest stays."""
+def test_guests_move_to_another_host(served: Served) -> None:
+    """By jobs that can be followed, in all ways; what fails says why, and the guest stays."""
     mover = Mover(served.client(), served.hosts, as_text=served.as_text)
     try:
-        mover.a.defineXML(hypervisor.qemu_guest(MOVED)).create()
-        path = mover.start(MOVED, LIVE)
-        assert path.classname == "KVM_MigrationJob"
-        job = mover.ended(path)
-        assert (job["Status"], job["ErrorCode"]) == ("Completed", 0)
-        assert mover.places(MOVED) == {"b": "runs"}
-        mover.a.defineXML(hypervisor.qemu_guest(MOVED))
-        failed = mover.move(MOVED, OFFLINE)
-        assert failed["Status"] == f"Remote already has domain `{MOVED}'"
+        for job in mover.move_in_all_ways(served.image).values():
+            assert job.path.classname == "KVM_MigrationJob"
+            ending = (job["Status"], job["ErrorCode"], job["PercentComplete"])
+            assert ending == ("Completed", 0, 100)
+            served.delete(mover.client, job.path)
+        name = MOVED[OFFLINE]
+        mover.a.defineXML(hypervisor.qemu_guest(name))
+        failed = mover.move(name, OFFLINE)
+        assert failed["Status"] == f"Remote already has domain `{name}'"
+        assert mover.places(name) == {"a": "is off", "b": "is off"}
         _value, out = mover.client.InvokeMethod("GetError", failed.path)
         assert out["Error"]["Message"] == failed["Status"]
-        served.delete(mover.client, path)
         left = mover.client.EnumerateInstanceNames("KVM_MigrationJob")
         assert [p["InstanceID"] for p in left] == [failed["InstanceID"]]
-        mover.b.lookupByName(MOVED).destroy()
-        mover.b.lookupByName(MOVED).undefine()
-        assert mover.move(MOVED, OFFLINE)["ErrorCode"] == 0
-        assert mover.places(MOVED) == {"b": "is off"}
     finally:
         mover.close(GUEST)
 

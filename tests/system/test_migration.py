@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import queue
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,8 +25,7 @@ from libvirtcim.virt.host import Hosts, HostSettings, WorkSettings
 from libvirtcim.virt.migration_checks import MigrationSettings
 from tests import hypervisor
 from tests.migration import LIVE, OFFLINE, RESTART, RESUME, TERMINATED, Mover, guest_path
-from tests.needs import skip_where
-from tests.pair import Pair, pair
+from tests.pair import Pair
 from tests.system import test_howto
 from tests.system.conftest import guest_image
 
@@ -36,13 +34,6 @@ __all__ = ["guest_image"]
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("migration")]
 
 NS = "root/virt"
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[Pair]:
-    skip_where(hypervisor.why_not())
-    with tempfile.TemporaryDirectory(prefix="lv", dir="/tmp") as folder, pair(Path(folder)) as made:
-        yield made
 
 
 @dataclass(frozen=True)
