@@ -22,6 +22,7 @@ settings.load_profile("any speed")
 # servers under test are this machine's; without this, clients look for proxies at every request
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,::1,localhost"
 
+
 @pytest.fixture(scope="session")
 def hosts() -> Iterator[Pair]:
     """Two private libvirtds between which guests can move; skipped with the reason where they can't run."""
