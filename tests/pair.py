@@ -53,7 +53,7 @@ def _connect(box: PrivateLibvirtd | None, interface: str, own: str, other: str) 
 
 @contextmanager
 def pair(directory: Path) -> Iterator[Pair]:
-    """Both, with cables between each two of them and this machine."""
+    """Both, with cables between each two of them and this machine; one pair at a time in a process."""
     number = os.getpid() % 65536
     network = f"10.{90 + number % 100}.{number // 256}"
     here, a_address, b_address = (f"{network}.{last}" for last in (1, 2, 3))

@@ -10,10 +10,10 @@ import libvirt
 import pytest
 import pywbem
 
-from tests.frontends.test_servers import Served, hosts, image, place, served
+from tests.frontends.test_servers import Served, hosts, image, served
 from tests.pools import Pools
 
-__all__ = ["hosts", "image", "place", "served"]
+__all__ = ["hosts", "image", "served"]
 
 pytestmark = [pytest.mark.cimom, pytest.mark.hypervisor]
 

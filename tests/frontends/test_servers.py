@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext, suppress
@@ -27,9 +26,8 @@ from tests.frontends.conftest import HOSTINGS
 from tests.hypervisor import PrivateLibvirtd, wait_until
 from tests.management import Manager
 from tests.migration import MOVED, OFFLINE, Mover
-from tests.needs import skip_where
 from tests.network_filters import Filters
-from tests.pair import Pair, pair
+from tests.pair import Pair
 from tests.subscribing import isolated_network
 from tests.virt.watching import defined
 
@@ -97,26 +95,22 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    """A directory whose name is short enough for sockets."""
-    skip_where(hypervisor.why_not())
-    with tempfile.TemporaryDirectory(prefix="lvb-", ignore_cleanup_errors=True) as directory:
-        yield Path(directory)
-
-
-@pytest.fixture(scope="module")
-def image(place: Path) -> Path:
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What guests boot from."""
-    return hypervisor.build_guest_image(place)
+    return hypervisor.build_guest_image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="module")
-def hosts(place: Path, image: Path) -> Iterator[Pair]:
-    """Two private libvirtds, the first with one guest; skipped with the reason where they can't run."""
-    with pair(place) as running:
-        with closing(libvirt.open(running.a.qemu_uri)) as connection:
-            connection.defineXML(hypervisor.qemu_guest(GUEST, image))
-        yield running
+def hosts(hosts: Pair, image: Path) -> Iterator[Pair]:
+    """The libvirtds, the first with one guest."""
+    with closing(libvirt.open(hosts.a.qemu_uri)) as connection:
+        connection.defineXML(hypervisor.qemu_guest(GUEST, image))
+    yield hosts
+    with closing(libvirt.open(hosts.a.qemu_uri)) as connection:
+        domain = connection.lookupByName(GUEST)
+        if domain.isActive():
+            domain.destroy()
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE)
 
 
 @pytest.fixture(

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from libvirtcim.virt.guest import PAUSED as SUSPENDED
 from libvirtcim.virt.guest import RUNNING, SHUTOFF
 from tests import hypervisor
 from tests.hypervisor import PrivateLibvirtd, lxc_guest, qemu_guest, wait_until
-from tests.needs import skip_where
-from tests.pair import pair
+from tests.migration import move_directly
+from tests.pair import Pair
 from tests.subscribing import RESOURCE, SYSTEM, World, served
 from tests.virt.watching import defined, other_client, watched
 
@@ -313,35 +312,26 @@ def test_changes_without_events(box: PrivateLibvirtd, images: Path) -> None:
         assert world.got == []
 
 
-MOVED = (
-    libvirt.VIR_MIGRATE_LIVE
-    | libvirt.VIR_MIGRATE_PERSIST_DEST
-    | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
-    | libvirt.VIR_MIGRATE_UNSAFE
-)
-
-
-def test_a_guest_that_moves() -> None:
+def test_a_guest_that_moves(hosts: Pair, tmp_path: Path) -> None:
     """It goes on one host and comes on the other, in the states that it had on the way."""
-    skip_where(hypervisor.why_not())
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lv", dir="/tmp")))
-        both = stack.enter_context(pair(folder))
-        there = stack.enter_context(other_client(both.b.qemu_uri))
-        here = stack.enter_context(other_client(both.a.qemu_uri))
-        image = hypervisor.build_guest_image(folder)
+        there = stack.enter_context(other_client(hosts.b.qemu_uri))
+        here = stack.enter_context(other_client(hosts.a.qemu_uri))
+        image = hypervisor.build_guest_image(tmp_path)
         domain = stack.enter_context(defined(here, qemu_guest(GUEST, image)))
         domain.create()
         uuid = domain.UUIDString()
         # no event is to come that would have to be waited for
         impatient = EventSettings(compare=0, settle=60.0)
-        from_here = stack.enter_context(watched(both.a.qemu_uri, impatient))
-        to_there = stack.enter_context(watched(both.b.qemu_uri))
-        domain.migrate3(there, {"migrate_uri": f"tcp://{both.address_b}:49152"}, MOVED)
+        from_here = stack.enter_context(watched(hosts.a.qemu_uri, impatient))
+        to_there = stack.enter_context(watched(hosts.b.qemu_uri))
+        arrived = move_directly(domain, there, hosts.address_b)
         from_here.wait(uuid, 3)
         to_there.wait(uuid, 3)
-        there.lookupByName(GUEST).destroy()
+        arrived.destroy()
         to_there.wait(uuid, 4)
+        arrived.undefine()
+        to_there.wait(uuid, 5)
         assert from_here.states(uuid) == [
             (RUNNING, SUSPENDED),
             (SUSPENDED, SHUTOFF),
@@ -352,4 +342,5 @@ def test_a_guest_that_moves() -> None:
             (SUSPENDED, SUSPENDED),  # stored
             (SUSPENDED, RUNNING),
             (RUNNING, SHUTOFF),
+            (SHUTOFF, None),
         ]
