@@ -45,7 +45,7 @@ REASONS = {
     r"mod-mem-.*: diff \+[-+] *<(memory|currentMemory) .*": "what runs is stored too",
     r"mod-proc-weight-0.*: diff -\+.*|mod-proc-weight-0.*: diff \+-.*cputune>": "no weight instead of 0, "
     "with which QEMU doesn't start",
-    r"mod-proc-limit.*: diff \+\+.*": "the limit is kept in the guest's metadata, not in a file",
+    r"mod-proc-limit.*: (live_)?diff \+\+.*": "the limit is kept in the guest's metadata, not in a file",
     r"mod-graphics-.*: diff [-+][-+] *<graphics .*": BUG
     + "the password is overwritten with asterisks, the port with the live one",
     r"rem-controller.*: accepted, not .*|rem-controller.*: (live_)?diff \+-.*controller.*": "controllers are "
@@ -144,7 +144,7 @@ CONTAINER_REASONS = {
     r"mod-mem-.*: accepted, not .*max memory on an active domain": "the maximum changes with the next start",
     r"mod-mem-.*: diff \+[-+] *<(memory|currentMemory) .*": "what runs is stored too",
     r"mod-proc-weight.*: accepted, not .*virDomainSetVcpus": BUG + "what isn't given is set",
-    r"mod-proc-weight.*: diff \+[-+] *<shares>.*|mod-proc-weight.*: diff \+\+.*": "what runs is "
+    r"mod-proc-weight.*: diff \+[-+] *<shares>.*|mod-proc-weight.*: (live_)?diff \+\+.*": "what runs is "
     "stored too, and kept in the guest's metadata",
     r"mod-disk-address.*: 1 .*Unable to modify live devices.*": "what isn't named stays; libvirt can't",
 }

@@ -13,6 +13,7 @@ ORIGIN = "2.41"
 FACTS = ("ValueMap", "Values", "Association", "Indication", "Override", "Abstract")
 
 ONLY_EXPERIMENTAL = {
+    "CIM_MostCurrentSnapshotInBranch",
     "CIM_VirtualSystemMigrationCapabilities",
     "CIM_VirtualSystemMigrationService",
 }
