@@ -43,9 +43,6 @@ class _Values(lark.Transformer[Any, GivenInstance]):
     """Turns the parse tree into given values; MOF states no types."""
 
     def strings(self, parts: list[lark.Token]) -> str:
-        text = "".join(part[1:-1] for part in parts)
-        if "\\" not in text:
-            return text
         text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
         # Escapes name UTF-16 units: two may be one character, and half of one is none.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
