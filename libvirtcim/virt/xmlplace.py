@@ -195,7 +195,7 @@ def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ..
     if position:
         previous = children[position - 1]
         before = previous.tail
-    indent = parent.text if children and not (parent.text or "").strip() else None
+    indent = parent.text if not (parent.text or "").strip() else None
     if position == len(children) and position:
         # Last place: what stood before the end tag now follows the new element.
         element.tail = before if not (before or "").strip() else None
