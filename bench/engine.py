@@ -13,7 +13,8 @@ from libvirtcim.cim.objects import RequestContext
 from libvirtcim.server.service import Reply, Service
 from libvirtcim.server.settings import ServerSettings
 from libvirtcim.server.writer import Writer
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 
 PREFIX = "KVM"
 _CONTEXT = RequestContext()

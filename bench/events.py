@@ -39,7 +39,8 @@ from libvirtcim.cim.declare import INTEROP
 from libvirtcim.cim.indications import Indication
 from libvirtcim.cmpi import build
 from libvirtcim.server.indications.status import StatusFile
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.cimom.listener import sent
 from tests.cmpi.parts import ROOT
 from tests.frontends.cimoms import Hosting
@@ -99,7 +100,7 @@ class Published:
     def __init__(self, uri: str, _folder: Path, stack: ExitStack) -> None:
         hosts = Hosts({"KVM": uri}, settings=HostSettings(side_file_dir=None))
         stack.callback(hosts.close)
-        self._watcher = hosts.host("KVM").watcher
+        self._watcher = hosts.host("KVM").watchers.guests
         self._lock = threading.Lock()
         self._told: list[Told] = []
         indications = composition.broker(hosts).indications

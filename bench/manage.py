@@ -29,7 +29,8 @@ from bench.aims import Verdict
 from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, InstancePath, RequestContext
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.hypervisor import PrivateLibvirtd
 
 RATIO = 1.5

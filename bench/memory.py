@@ -15,7 +15,8 @@ import tracemalloc
 from pathlib import Path
 
 from bench.engine import PREFIX
-from libvirtcim.virt.host import Hosts, HostSettings, Needs
+from libvirtcim.virt.host import Hosts, Needs
+from libvirtcim.virt.settings import HostSettings
 
 
 def measure(uri: str, how: str) -> float:

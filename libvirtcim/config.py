@@ -17,15 +17,18 @@ from typing import Any, get_type_hints
 
 from libvirtcim.cim.declare import INTEROP
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
-from libvirtcim.virt.host import SNAPSHOT_DIRECTORY
-from libvirtcim.virt.migration_checks import CHECK_DIRECTORY
-from libvirtcim.virt.vsi import DEFAULT_ANNOUNCEMENTS, DEFAULT_OPTIONS
+from libvirtcim.virt.settings import (
+    CHECK_DIRECTORY,
+    LLDPTOOL_OPTIONS,
+    SIDE_FILE_DIRECTORY,
+    SNAPSHOT_DIRECTORY,
+    VSI_ANNOUNCEMENTS,
+    EventSettings,
+)
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
-SIDE_FILES = Path("/etc/libvirt/cim")
 
 
 _EVENTS = EventSettings()
@@ -50,7 +53,7 @@ class General:
         False, "Define guests for emulation although the machine has KVM", legacy=True
     )
     side_files: Path = _setting(
-        SIDE_FILES,
+        Path(SIDE_FILE_DIRECTORY),
         "Directory of libvirt-cim's per-guest files, read until taken over",
     )
     indication_queue: int = _setting(
@@ -113,12 +116,12 @@ class General:
         unit="s",
     )
     lldptool_query_options: str = _setting(
-        DEFAULT_OPTIONS,
+        LLDPTOOL_OPTIONS,
         "What `lldptool -i <interface>` is given, to learn whether a switch knows guests' interfaces",
         legacy=True,
     )
     vsi_support_key_string: str = _setting(
-        DEFAULT_ANNOUNCEMENTS,
+        VSI_ANNOUNCEMENTS,
         "Beginnings of lines that lldptool must all answer of such a switch: {first, second ...}",
         legacy=True,
     )

@@ -6,10 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from libvirtcim.config import Config, General
-from libvirtcim.virt.events import EventSettings
-from libvirtcim.virt.host import Hosts, HostSettings, WorkSettings
-from libvirtcim.virt.migration_checks import MigrationSettings
-from libvirtcim.virt.vsi import VsiSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import (
+    EventSettings,
+    HostSettings,
+    MigrationSettings,
+    VsiSettings,
+    WorkSettings,
+)
 
 
 def hosts_of(config: Config) -> Hosts:
@@ -24,7 +28,7 @@ def hosts_of(config: Config) -> Hosts:
 def _settings(general: General) -> HostSettings:
     return HostSettings(
         side_file_dir=str(general.side_files),
-        vsi=VsiSettings.read(general.lldptool_query_options, general.vsi_support_key_string),
+        vsi=VsiSettings(general.lldptool_query_options, general.vsi_support_key_string),
         disable_kvm=general.disable_kvm,
         events=EventSettings(
             most_waiting=general.event_queue,

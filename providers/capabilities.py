@@ -23,7 +23,7 @@ from libvirtcim.providers.common import (
     translated,
 )
 from libvirtcim.providers.resource_pool import PoolItem, pool_with_id, pools_of_host
-from libvirtcim.providers.snapshots import methods as snapshot_methods
+from libvirtcim.providers.snapshots import snapshot_types
 from libvirtcim.virt.host import Hosts
 
 ADD, DEFINE, DESTROY = 1, 2, 3
@@ -125,7 +125,7 @@ SNAPSHOT = ServiceCapabilities(
         # the schema spells it so
         "AynchronousMethodsSupported": lambda i: [2, 4],
         "SynchronousMethodsSupported": lambda i: [3],
-        "SnapshotTypesSupported": lambda i: snapshot_methods.types(i.host.family),
+        "SnapshotTypesSupported": lambda i: snapshot_types(i.host.family),
     },
 )
 

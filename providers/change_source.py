@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from libvirtcim.cim.indications import Publish
 from libvirtcim.cim.objects import Embedded, Instance, Value
 from libvirtcim.providers.common import HostReading, Item
-from libvirtcim.virt.events import Change, Watcher
 from libvirtcim.virt.host import Host
 
+if TYPE_CHECKING:
+    from libvirtcim.virt.events import Change, Watcher
+
+Watches: TypeAlias = "Sequence[tuple[Watcher[Any], Callable[[HostReading, Any], Item]]]"
+"""What tells of changes of some objects, and what makes an item of an object that has changed."""
 Kind = Literal["Created", "Modified", "Deleted"]
 
 
@@ -26,16 +30,11 @@ class ChangeSource(Generic[Item]):
     subject: str
     """Base name of the class that the indications are named after."""
 
-    def __init__(
-        self, host: Host, *watched: tuple[Watcher[Any], Callable[[HostReading, Any], Item]]
-    ) -> None:
-        """`watched`: what tells of changes, and makes an item of an object that has changed."""
+    def __init__(self, host: Host) -> None:
         self.host = host
         self.prefix = host.family.prefix
         self._publish: Publish | None = None
-        self._listening = [
-            (watcher, partial(self._changed, make_item)) for watcher, make_item in watched
-        ]
+        self._listening: list[tuple[Watcher[Any], Callable[[Sequence[Change[Any]]], None]]] = []
 
     @property
     def classes(self) -> Collection[str]:
@@ -48,8 +47,15 @@ class ChangeSource(Generic[Item]):
     def start(self, publish: Publish) -> None:
         """Tells of what changes from now on; returns when all that is watched has been read."""
         self._publish = publish
+        self._listening = [
+            (watcher, partial(self._changed, make_item)) for watcher, make_item in self.watched()
+        ]
         for watcher, listener in self._listening:
             watcher.watch(listener)
+
+    def watched(self) -> Watches[Item]:
+        """What the source is told by; asked for when it starts."""
+        raise NotImplementedError
 
     def stop(self) -> None:
         """Tells nothing more."""

@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.indications import Publish
 from libvirtcim.cim.objects import Instance, Value
-from libvirtcim.providers.change_source import ChangeSource, InstanceSource
-from libvirtcim.providers.common import GuestItem, HostReading, Provided, has_class
+from libvirtcim.providers.change_source import ChangeSource, InstanceSource, Watches
+from libvirtcim.providers.common import GuestItem, Provided, has_class
 from libvirtcim.providers.computer_system import COMPUTER_SYSTEM
 from libvirtcim.providers.device import DeviceItem, setting_items
 from libvirtcim.providers.resource_allocation.base import RESOURCE_ALLOCATION_SETTING_DATA
 from libvirtcim.providers.resource_allocation.kinds import SETTINGS
 from libvirtcim.providers.virtual_system_setting_data import VIRTUAL_SYSTEM_SETTING_DATA
-from libvirtcim.virt.events import Watcher
 from libvirtcim.virt.families import PROC
-from libvirtcim.virt.guest import Guest
-from libvirtcim.virt.guest_history import state_class
+from libvirtcim.virt.guest import Guest, state_class
 from libvirtcim.virt.host import Host, Hosts
 
 DESTROYED: Mapping[str, Value] = {
@@ -33,8 +31,8 @@ DESTROYED: Mapping[str, Value] = {
 """What a ComputerSystem shows that is gone."""
 
 
-def _watched_guests(host: Host) -> tuple[Watcher[Guest], Callable[[HostReading, Guest], GuestItem]]:
-    return host.watcher, partial(GuestItem, host.family.prefix)
+def _watched_guests(host: Host) -> Watches[GuestItem]:
+    return [(host.watchers.guests, partial(GuestItem, host.family.prefix))]
 
 
 class ComputerSystemSource(InstanceSource[GuestItem]):
@@ -43,8 +41,9 @@ class ComputerSystemSource(InstanceSource[GuestItem]):
     subject = COMPUTER_SYSTEM.base
     gone = DESTROYED
 
-    def __init__(self, host: Host) -> None:
-        super().__init__(host, _watched_guests(host))
+    def watched(self) -> Watches[GuestItem]:
+        """The guests of the host."""
+        return _watched_guests(self.host)
 
     def row(self, publish: Publish, item: GuestItem) -> Instance:
         """What a read shows of the guest."""
@@ -69,12 +68,16 @@ class ResourceSource(ChangeSource[GuestItem]):
     subject = RESOURCE_ALLOCATION_SETTING_DATA.base
 
     def __init__(self, host: Host) -> None:
-        super().__init__(host, _watched_guests(host))
+        super().__init__(host)
         self._kinds = {
             kind: setting.decl.class_name(self.prefix)
             for kind, setting in SETTINGS.items()
             if has_class(host.family, setting.decl)
         }
+
+    def watched(self) -> Watches[GuestItem]:
+        """The guests of the host."""
+        return _watched_guests(self.host)
 
     def tell(self, publish: Publish, before: GuestItem | None, after: GuestItem | None) -> None:
         """One indication for each resource that has come, gone or changed in what is shown."""

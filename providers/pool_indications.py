@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from libvirtcim.cim.declare import VIRT
 from libvirtcim.cim.indications import Publish
 from libvirtcim.cim.objects import Instance
-from libvirtcim.providers.change_source import InstanceSource
+from libvirtcim.providers.change_source import InstanceSource, Watches
 from libvirtcim.providers.common import HostReading, Provided
 from libvirtcim.providers.indication import RESOURCE_POOL
 from libvirtcim.providers.resource_allocation.pool import DISK_POOL, NET_POOL, PoolSettingItem
 from libvirtcim.providers.resource_pool import POOL_OF_KIND, PoolItem
-from libvirtcim.virt.host import Host, Hosts
-from libvirtcim.virt.pool_history import Watched
+from libvirtcim.virt.host import Hosts
+
+if TYPE_CHECKING:
+    from libvirtcim.virt.pool_history import Watched
 
 _SETTINGS = {"disk": DISK_POOL, "net": NET_POOL}
 """The classes of the settings of pools, by the kind of pool."""
@@ -26,12 +28,13 @@ class PoolSource(InstanceSource[PoolItem]):
 
     subject = RESOURCE_POOL
 
-    def __init__(self, host: Host) -> None:
-        super().__init__(
-            host,
-            (host.storage_pool_watcher, partial(_item, host.family.prefix, "disk")),
-            (host.network_watcher, partial(_item, host.family.prefix, "net")),
-        )
+    def watched(self) -> Watches[PoolItem]:
+        """The storage pools and networks of the host."""
+        watchers = self.host.watchers
+        return [
+            (watchers.storage_pools, partial(_item, self.prefix, "disk")),
+            (watchers.networks, partial(_item, self.prefix, "net")),
+        ]
 
     def row(self, publish: Publish, item: PoolItem) -> Instance:
         """What a read shows of the pool."""
@@ -59,8 +62,7 @@ def _item(prefix: str, kind: str, reading: HostReading, source: Watched[Any]) ->
 
 
 def _watched(item: PoolItem) -> Watched[Any]:
-    assert isinstance(item.source, Watched)
-    return item.source
+    return cast("Watched[Any]", item.source)
 
 
 def provide(hosts: Hosts) -> Provided:

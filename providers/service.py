@@ -6,17 +6,16 @@ consoles and switches. Each class has the capabilities that go with it in `capab
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from libvirtcim import __version__
 from libvirtcim.cim.declare import INTEROP, VIRT, ClassDecl, Method, Parameter, Property
-from libvirtcim.cim.errors import CIMError, Failed, NotFound, NotSupported
+from libvirtcim.cim.errors import NotSupported
 from libvirtcim.cim.jobs import Jobs
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.provider import Columns, MethodHandler, ProviderRequest
-from libvirtcim.cim.schema import ParameterInfo
-from libvirtcim.providers import migration, pool_configuration
 from libvirtcim.providers.common import (
     ALL,
     HostItem,
@@ -25,53 +24,20 @@ from libvirtcim.providers.common import (
     registered,
 )
 from libvirtcim.providers.jobs import jobs_of
-from libvirtcim.providers.management import methods
-from libvirtcim.providers.snapshots import methods as snapshot_methods
-from libvirtcim.virt import vsi
-from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.host import Hosts
+
+if TYPE_CHECKING:
+    from libvirtcim.methods.operation import LongOperation, Operation, Operations
 
 OK = 2
 """OperationalStatus of what works."""
 COMPATIBLE_REVISION = "1347"
 """The revision of libvirt-cim whose behaviour is offered: clients compare the number."""
 UNKNOWN_CHANGESET = "Unknown"
-COMPLETED = 0
-"""Return value of a method that has done what was asked (DSP1042, DSP1041: Completed with No Error)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What carries out one method of a service, which then returns 0.
-
-    `carry_out`: (host, request, checked arguments) → output parameters; raises CIMError.
-    `required`: parameters that must be given although the schema doesn't say so. `undeclared`: parameters
-    that it doesn't have.
-    `unreachable`, `status`: what a client is told whose hypervisor doesn't answer.
-    """
-
-    carry_out: Callable[[Host, ProviderRequest, Mapping[str, Value]], dict[str, Value]]
-    required: frozenset[str] = frozenset()
-    unreachable: str = "Unable to connect to hypervisor"
-    status: type[CIMError] = Failed
-    undeclared: tuple[ParameterInfo, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LongOperation:
-    """What starts a job for one method of a service.
-
-    `start`: (jobs, host, request, path of the service, checked arguments) → return value and output
-    parameters; raises CIMError. Everything else as in `Operation`.
-    """
-
-    start: Callable[
-        [Jobs, Host, ProviderRequest, InstancePath, Mapping[str, Value]],
-        tuple[int, dict[str, Value]],
-    ]
-    required: frozenset[str] = frozenset()
-    unreachable: str = "Unable to connect to hypervisor"
-    status: type[CIMError] = Failed
-    undeclared: tuple[ParameterInfo, ...] = ()
+def _no_operations() -> Operations:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +48,33 @@ class Service:
     columns: Columns
     dispatches: bool = True
     """Whether calls of methods reach it; else its class is registered for instances alone."""
-    operations: Mapping[str, Operation | LongOperation] = field(default_factory=dict)
+    operations: Callable[[], Operations] = _no_operations
+    """Loads what carries its methods out."""
     unsupported: tuple[str, ...] = ()
+
+
+def _management_operations() -> Operations:
+    from libvirtcim.methods import management
+
+    return management.OPERATIONS
+
+
+def _pool_operations() -> Operations:
+    from libvirtcim.methods import pool_configuration
+
+    return pool_configuration.OPERATIONS
+
+
+def _migration_operations() -> Operations:
+    from libvirtcim.methods import migration
+
+    return migration.OPERATIONS
+
+
+def _snapshot_operations() -> Operations:
+    from libvirtcim.methods import snapshots
+
+    return snapshots.OPERATIONS
 
 
 def _setting(name: str, description: str) -> Parameter:
@@ -128,29 +119,7 @@ MANAGEMENT = Service(
         "Release": lambda i: __version__,
         "OperationalStatus": lambda i: [OK],
     },
-    operations={
-        "DefineSystem": Operation(
-            methods.define_system,
-            frozenset({"SystemSettings", "ResourceSettings"}),
-            unreachable="Error connecting to libvirt",
-        ),
-        "DestroySystem": Operation(
-            methods.destroy_system, frozenset({"AffectedSystem"}), status=NotFound
-        ),
-        "AddResourceSettings": Operation(
-            methods.add_resource_settings,
-            frozenset({"AffectedConfiguration", "ResourceSettings"}),
-        ),
-        "ModifyResourceSettings": Operation(
-            methods.modify_resource_settings, frozenset({"ResourceSettings"})
-        ),
-        "ModifySystemSettings": Operation(
-            methods.modify_system_settings, frozenset({"SystemSettings"})
-        ),
-        "RemoveResourceSettings": Operation(
-            methods.remove_resource_settings, frozenset({"ResourceSettings"})
-        ),
-    },
+    operations=_management_operations,
 )
 
 POOL_CONFIGURATION = Service(
@@ -192,20 +161,9 @@ POOL_CONFIGURATION = Service(
         registration=registered("Virt_ResourcePoolConfigurationService", "instance", "method"),
     ),
     {"Name": lambda i: "RPCS"},
-    operations={
-        "CreateChildResourcePool": Operation(
-            pool_configuration.create_child_pool, frozenset({"Settings"})
-        ),
-        "DeleteResourcePool": Operation(pool_configuration.delete_pool, frozenset({"Pool"})),
-        "CreateResourceInPool": Operation(pool_configuration.create_in_pool),
-        "DeleteResourceInPool": Operation(pool_configuration.delete_in_pool),
-        "RefreshResourcesInPool": Operation(pool_configuration.refresh_pool),
-    },
+    operations=_pool_operations,
     unsupported=("CreateResourcePool", "RemoveResourcesFromResourcePool"),
 )
-
-_TO_HOST = frozenset({"ComputerSystem", "DestinationHost"})
-_TO_SYSTEM = frozenset({"ComputerSystem", "DestinationSystem"})
 
 MIGRATION = Service(
     ClassDecl(
@@ -213,23 +171,21 @@ MIGRATION = Service(
         "CIM_VirtualSystemMigrationService",
         "Moves guests to other hosts.",
         ALL,
-        methods=migration.METHODS,
+        methods=(
+            Method(
+                "MigrateSSHKeyCopy",
+                "uint32",
+                "Puts a private key where ssh finds it for migrations: migrate_ssh_temp_key of the "
+                "configuration.",
+                (Parameter("SSH_Key_Src", "string", "File of the key."),),
+            ),
+            Method("MigrateSSHKeyDelete", "uint32", "Removes that key."),
+        ),
         namespaces=(VIRT, INTEROP),
         registration=registered("Virt_VSMigrationService", "instance", "method"),
     ),
     {"Name": lambda i: "MigrationService"},
-    operations={
-        "CheckVirtualSystemIsMigratableToHost": Operation(
-            migration.check_to_host, _TO_HOST, undeclared=(migration.OWN_KEY,)
-        ),
-        "CheckVirtualSystemIsMigratableToSystem": Operation(migration.check_to_system, _TO_SYSTEM),
-        "MigrateVirtualSystemToHost": LongOperation(
-            migration.migrate_to_host, _TO_HOST, undeclared=(migration.OWN_KEY,)
-        ),
-        "MigrateVirtualSystemToSystem": LongOperation(migration.migrate_to_system, _TO_SYSTEM),
-        "MigrateSSHKeyCopy": Operation(migration.copy_key),
-        "MigrateSSHKeyDelete": Operation(migration.delete_key),
-    },
+    operations=_migration_operations,
 )
 
 SNAPSHOT = Service(
@@ -241,14 +197,7 @@ SNAPSHOT = Service(
         registration=registered("Virt_VirtualSystemSnapshotService", "method", "instance"),
     ),
     {"Name": lambda i: "SnapshotService"},
-    operations={
-        "CreateSnapshot": LongOperation(
-            snapshot_methods.create,
-            frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"}),
-        ),
-        "ApplySnapshot": LongOperation(snapshot_methods.apply, frozenset({"Snapshot"})),
-        "DestroySnapshot": Operation(snapshot_methods.destroy, frozenset({"AffectedSnapshot"})),
-    },
+    operations=_snapshot_operations,
 )
 
 CONSOLE = Service(
@@ -296,6 +245,8 @@ def _vsi_interface(item: HostItem) -> str | None:
     """The first interface whose switch supports it; of another machine nobody can tell."""
     if not item.host.connection.shares_files:
         return None
+    from libvirtcim.virt import vsi
+
     found: str | None = item.reading.once(
         "vsi", lambda: vsi.supporting_interface(item.host.settings.vsi)
     )
@@ -327,7 +278,7 @@ class ServiceProvider(PerHostProvider):
             name: MethodHandler(
                 partial(self._carry_out, operation), operation.required, operation.undeclared
             )
-            for name, operation in self._service.operations.items()
+            for name, operation in self._service.operations().items()
         }
         refused = {name: MethodHandler(_refuse) for name in self._service.unsupported}
         return {**operations, **refused}
@@ -342,9 +293,7 @@ class ServiceProvider(PerHostProvider):
         reading = self.reading(request)
         if reading is None:
             raise operation.status(operation.unreachable)
-        if isinstance(operation, LongOperation):
-            return operation.start(self._jobs, reading.host, request, path, arguments)
-        return COMPLETED, operation.carry_out(reading.host, request, arguments)
+        return operation.run(self._jobs, reading.host, request, path, arguments)
 
     @property
     def has_methods(self) -> bool:

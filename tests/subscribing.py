@@ -13,9 +13,8 @@ from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.indications import Indication
 from libvirtcim.cim.objects import Given, Instance, InstancePath, RequestContext
-from libvirtcim.virt.connection import ConnectionSettings
-from libvirtcim.virt.events import EventSettings
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import ConnectionSettings, EventSettings, HostSettings
 from tests.hypervisor import wait_until
 from tests.virt.watching import ONLY_EVENTS, defined, test_guest
 

@@ -11,8 +11,9 @@ import pytest
 from libvirtcim.config import ConfigError, General, load, option_fields
 from libvirtcim.hosts import hosts_of
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.families import FAMILIES
+from libvirtcim.virt.settings import EventSettings
+from libvirtcim.virt.vsi import announcements
 
 NOWHERE = Path("/nonexistent/libvirt-cim.conf")
 
@@ -136,8 +137,8 @@ def test_old_keys_reach_the_hosts(tmp_path: Path) -> None:
     settings = served.host("KVM").settings
     served.close()
     assert settings.disable_kvm
-    assert settings.vsi.options == ("-t", "-V", "evb")
-    assert settings.vsi.announcements == ("mode: relay", "capabilities: VDP")
+    assert settings.vsi.options == "-t -V evb"
+    assert announcements(settings.vsi) == ["mode: relay", "capabilities: VDP"]
 
 
 def test_how_guests_are_watched(tmp_path: Path) -> None:
@@ -145,4 +146,4 @@ def test_how_guests_are_watched(tmp_path: Path) -> None:
     hosts = hosts_of(load(written(tmp_path, text), legacy=NOWHERE))
     expected = EventSettings(most_waiting=7, compare=0, settle=0.5, patience=3)
     assert hosts.host("KVM").settings.events == expected
-    assert hosts.host("KVM").watcher.counters.events == 0
+    assert hosts.host("KVM").watchers.guests.counters.events == 0

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Imports run one way: front ends → cim, providers → cim and virt; cim and virt know nobody."""
+"""Imports run one way: front ends → cim, providers → cim and virt; cim and virt know nobody.
+
+What only some clients need is loaded when one first does.
+"""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -16,7 +21,18 @@ ALLOWED = {
     "libvirtcim.virt": {"libvirtcim.virt"},
     "libvirtcim.cim": {"libvirtcim.cim"},
     "libvirtcim.server": {"libvirtcim.server", "libvirtcim.cim"},
-    "libvirtcim.providers": {"libvirtcim.providers", "libvirtcim.cim", "libvirtcim.virt"},
+    "libvirtcim.providers": {
+        "libvirtcim.providers",
+        "libvirtcim.methods",
+        "libvirtcim.cim",
+        "libvirtcim.virt",
+    },
+    "libvirtcim.methods": {
+        "libvirtcim.methods",
+        "libvirtcim.providers",
+        "libvirtcim.cim",
+        "libvirtcim.virt",
+    },
     "libvirtcim.register": {"libvirtcim.register", "libvirtcim.cim", "libvirtcim.composition"},
 }
 """Package → packages of ours that it may import. Other modules (composition, commands) are free."""
@@ -96,3 +112,18 @@ def test_no_import_circles() -> None:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(f"import circle: {' → '.join(error.args[1])}")
+
+
+def test_reading_loads_no_methods_and_no_events() -> None:
+    program = (
+        "import sys; from libvirtcim import composition; from libvirtcim.virt.host import Hosts; "
+        "composition.broker(Hosts({'KVM': 'test:///default'})); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "libvirtcim.providers.service" in loaded
+    late = {"libvirtcim.virt.events", "libvirtcim.virt.watchers", "lark"}
+    methods = {name for name in loaded if name.startswith("libvirtcim.methods")}
+    assert methods | (late & loaded) == set()

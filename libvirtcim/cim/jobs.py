@@ -14,7 +14,7 @@ in order. An ended job stays for its retention, then it goes, unless a client ha
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import threading
 import time
 import uuid
@@ -335,7 +335,7 @@ class Jobs:
         except CIMError as raised:
             state, error = JobState.EXCEPTION, raised
         except Exception:
-            reference = secrets.token_hex(4)
+            reference = os.urandom(4).hex()
             _log.exception("internal error %s in job %s", reference, job_id)
             text = f"internal error, see the server's log (reference {reference})"
             state, error = JobState.EXCEPTION, Failed(text)

@@ -9,7 +9,6 @@ broker's.
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import re
 import threading
 import time
@@ -193,7 +192,9 @@ def _start_logging(level: str) -> None:
     handler: logging.Handler = logging.StreamHandler()
     style = "%(asctime)s libvirtcim %(levelname)s %(name)s: %(message)s"
     if SYSLOG_SOCKET.exists():
-        handler = logging.handlers.SysLogHandler(str(SYSLOG_SOCKET))
+        from logging.handlers import SysLogHandler
+
+        handler = SysLogHandler(str(SYSLOG_SOCKET))
         style = "libvirtcim[%(process)d]: %(levelname)s %(name)s: %(message)s"
     handler.setFormatter(logging.Formatter(style))
     root.addHandler(handler)

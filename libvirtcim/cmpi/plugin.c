@@ -47,6 +47,12 @@ static void promote_libpython(void)
 		dlopen(info.dli_fname, RTLD_LAZY | RTLD_GLOBAL | RTLD_NOLOAD);
 }
 
+/* Loading libvirt takes as long as starting Python. What fails here, Python's libvirt module reports. */
+static void load_libvirt(void)
+{
+	dlopen("libvirt.so.0", RTLD_NOW | RTLD_LOCAL);
+}
+
 /* Writing to a connection that libvirtd has closed must not end a CIM server that leaves the default. */
 static void ignore_sigpipe(void)
 {
@@ -199,6 +205,9 @@ static int ready(char *text, size_t size)
 	pthread_mutex_lock(&lock);
 	if (state == ABSENT) {
 		start_thread();
+		pthread_mutex_unlock(&lock);
+		load_libvirt(); /* meanwhile: there is nothing to do here but to wait */
+		pthread_mutex_lock(&lock);
 	} else if (state == IDLE) {
 		state = ASKED;
 		pthread_cond_broadcast(&changed);

@@ -34,21 +34,10 @@ import libvirt
 
 from libvirtcim.virt import eventloop
 from libvirtcim.virt.errors import Unreachable, VirtError, from_libvirt
+from libvirtcim.virt.settings import ConnectionSettings
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionSettings:
-    """Times in seconds. `keepalive_interval` 0 switches keep-alive off."""
-
-    keepalive_interval: int = 5
-    keepalive_count: int = 3
-    backoff_first: float = 0.25
-    backoff_max: float = 30.0
-    backoff_factor: float = 2.0
-    open_timeout: float = 15.0
 
 
 class ConnectionState(Enum):

@@ -12,27 +12,12 @@ from itertools import islice
 from libvirtcim.virt import eventloop
 from libvirtcim.virt.event_notes import Note
 from libvirtcim.virt.locks import Locks
+from libvirtcim.virt.settings import EventSettings
 
 _log = logging.getLogger(__name__)
 
 _EVENTS_ARE_DUE = 0.03
 """Seconds in which the events of a change arrive that this process has made over another connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventSettings:
-    """Limits of watching one kind of objects of a hypervisor.
-
-    `most_waiting`: events that are kept until they are worked off; beyond, all objects are compared.
-    `compare`: seconds between comparisons of all objects; 0: never.
-    `settle`: seconds in which the event of a change arrives after a reading has shown it.
-    `patience`: seconds that a change by this process is waited for before its object is looked at.
-    """
-
-    most_waiting: int = 50_000
-    compare: float = 60.0
-    settle: float = 2.0
-    patience: float = 10.0
 
 
 @dataclass(slots=True)

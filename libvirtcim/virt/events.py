@@ -32,9 +32,10 @@ from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Unreachable, VirtError
 from libvirtcim.virt.event_callbacks import Registration
 from libvirtcim.virt.event_notes import OF_STATE
-from libvirtcim.virt.event_pile import EventCounters, EventSettings, Mark, Pile
+from libvirtcim.virt.event_pile import EventCounters, Mark, Pile
 from libvirtcim.virt.event_subject import Subject, T
 from libvirtcim.virt.locks import Locks
+from libvirtcim.virt.settings import EventSettings
 
 __all__ = ["Change", "EventCounters", "EventSettings", "Watcher"]
 

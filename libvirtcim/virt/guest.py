@@ -81,6 +81,11 @@ class Guest:
         return self.live_view or self.config_view
 
 
+def state_class(state: int) -> int:
+    """The state, those that a running guest takes turns in as one."""
+    return RUNNING if state in (BLOCKED, NOSTATE) else state
+
+
 def bare_view(name: str, uuid: str) -> Domain:
     """What stands for the definition of a guest of which nothing else is known."""
     return Domain.view(f"<domain><name>{escape_text(name)}</name><uuid>{uuid}</uuid></domain>")

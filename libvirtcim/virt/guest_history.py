@@ -13,19 +13,12 @@ from dataclasses import replace
 
 from libvirtcim.virt.event_notes import NO_RUN, Note, What
 from libvirtcim.virt.guest import (
-    BLOCKED,
     CRASHED,
-    NOSTATE,
-    RUNNING,
     SHUTOFF,
     Guest,
     bare_view,
+    state_class,
 )
-
-
-def state_class(state: int) -> int:
-    """The state, those that a running guest takes turns in as one."""
-    return RUNNING if state in (BLOCKED, NOSTATE) else state
 
 
 def _same_state(one: Guest, other: Guest) -> bool:

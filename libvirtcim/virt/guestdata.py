@@ -21,7 +21,6 @@ from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.guestxml import NAMESPACE, PREFIX
 from libvirtcim.virt.xmldoc import parse_root
 
-DEFAULT_SIDE_FILE_DIR = "/etc/libvirt/cim"
 # A side file holds five short values; anything larger is not one.
 MAX_SIDE_FILE_BYTES = 64 * 1024
 

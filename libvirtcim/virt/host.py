@@ -6,29 +6,26 @@ Every answer is fresh; how guests are read is `guest_reader`'s.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import libvirt
 
 from libvirtcim.virt import guestdata, hostname
 from libvirtcim.virt.capabilities import Capabilities
 from libvirtcim.virt.capabilities import parse as parse_capabilities
-from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionStatus
+from libvirtcim.virt.connection import Connection, ConnectionStatus
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import ObjectNotFound, Unsupported
-from libvirtcim.virt.events import EventSettings, Watcher
 from libvirtcim.virt.families import FAMILIES, KNOWN, MORE_FAMILIES, Family
 from libvirtcim.virt.fanout import FanOut
 from libvirtcim.virt.guest import BLOCKED, NOSTATE, RUNNING, Guest, Needs
-from libvirtcim.virt.guest_events import Guests
 from libvirtcim.virt.guest_reader import GuestReader
 from libvirtcim.virt.guestdata import GuestData, SideFiles
 from libvirtcim.virt.locks import Locks
-from libvirtcim.virt.migration_checks import MigrationSettings
 from libvirtcim.virt.nwfilter import Filter, find_filter, read_filters
-from libvirtcim.virt.pool_events import NETWORKS, STORAGE_POOLS
 from libvirtcim.virt.pools import (
     Network,
     StoragePool,
@@ -37,57 +34,18 @@ from libvirtcim.virt.pools import (
     read_networks,
     read_storage_pools,
 )
+from libvirtcim.virt.settings import (
+    ConnectionSettings,
+    HostSettings,
+)
 from libvirtcim.virt.volumes import Volume, read_volumes
-from libvirtcim.virt.vsi import VsiSettings
 
-__all__ = ["Guest", "Host", "HostSettings", "Hosts", "Needs", "NodeInfo", "Volume"]
+if TYPE_CHECKING:
+    from libvirtcim.virt.watchers import Watchers
+
+__all__ = ["Guest", "Host", "Hosts", "Needs", "NodeInfo", "Volume"]
 
 T = TypeVar("T")
-
-
-SNAPSHOT_DIRECTORY = "/var/lib/libvirt"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkSettings:
-    """Limits of work that goes on after its request: how many at once, how many ended ones are known.
-
-    `retention`: seconds that ended work is known. `wait`: seconds in which a snapshot's request is
-    answered with its result. `failure_is_completion`: what has failed is shown as completed with an error.
-    """
-
-    running: int = 8
-    kept: int = 1000
-    retention: float = 300.0
-    wait: float = 30.0
-    failure_is_completion: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class HostSettings:
-    """Named settings of a host.
-
-    `in_flight`: calls at once on the connection; libvirtd takes 5 of one client by default.
-    `guest_deadline`: seconds to wait for libvirt's answer about one guest.
-    `lock_timeout`: seconds that one change of a guest waits for another.
-    `unplug_timeout`: seconds in which a guest must release a device.
-    `host_name`: replaces the host's own name. `side_file_dir`: where old side files are, or None.
-    `vsi`: how switches are asked. `disable_kvm`: new guests are emulated although there is KVM.
-    `snapshot_dir`: where the hypervisor keeps memory snapshots. `events`: how changes are watched.
-    """
-
-    in_flight: int = 5
-    guest_deadline: float = 5.0
-    lock_timeout: float = 60.0
-    unplug_timeout: float = 20.0
-    host_name: str | None = None
-    side_file_dir: str | None = guestdata.DEFAULT_SIDE_FILE_DIR
-    vsi: VsiSettings = VsiSettings.read()
-    disable_kvm: bool = False
-    migration: MigrationSettings = MigrationSettings()
-    snapshot_dir: str = SNAPSHOT_DIRECTORY
-    work: WorkSettings = WorkSettings()
-    events: EventSettings = EventSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +92,26 @@ class Host:
             FanOut(self.settings.in_flight, f"libvirt-{family.prefix}"),
             self.settings.guest_deadline,
         )
-        events = self.settings.events
-        self.watcher = Watcher(connection, Guests(self._guests), self.locks, events)
-        self.storage_pool_watcher = Watcher(
-            connection, STORAGE_POOLS, self.storage_pool_locks, events
-        )
-        self.network_watcher = Watcher(connection, NETWORKS, self.network_locks, events)
+        self._watchers: Watchers | None = None
+        self._making_watchers = threading.Lock()
         self._capabilities: tuple[int, Capabilities] | None = None
 
     @property
-    def watchers(self) -> tuple[Watcher[Any], ...]:
-        """What tells of changes, one of each kind of objects."""
-        return self.watcher, self.storage_pool_watcher, self.network_watcher
+    def watchers(self) -> Watchers:
+        """What tells of changes, one for each kind of objects."""
+        from libvirtcim.virt.watchers import Watchers
+
+        with self._making_watchers:
+            if self._watchers is None:
+                self._watchers = Watchers.of(
+                    self.connection,
+                    self._guests,
+                    self.settings.events,
+                    guest_locks=self.locks,
+                    storage_pool_locks=self.storage_pool_locks,
+                    network_locks=self.network_locks,
+                )
+            return self._watchers
 
     # -- guests ---------------------------------------------------------------------------------
 
@@ -289,7 +255,7 @@ class Host:
 
     def close(self) -> None:
         """End the host's threads; the connection is not closed."""
-        for watcher in self.watchers:
+        for watcher in self._watchers or ():
             watcher.close()
         self._guests.close()
 

@@ -22,11 +22,11 @@ from typing import Any, Protocol
 
 import libvirt
 
-from libvirtcim.virt.connection import Connection, ConnectionSettings
+from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Failed, Invalid, ObjectNotFound, VirtError, from_libvirt
 from libvirtcim.virt.families import Family
 from libvirtcim.virt.host import Host
-from libvirtcim.virt.migration_checks import MigrationSettings
+from libvirtcim.virt.settings import ConnectionSettings, MigrationSettings
 
 _log = logging.getLogger(__name__)
 

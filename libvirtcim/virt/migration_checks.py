@@ -15,33 +15,15 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from libvirtcim.virt.errors import Denied, Failed, ObjectNotFound
+from libvirtcim.virt.settings import MigrationSettings
 
 _log = logging.getLogger(__name__)
 
-CHECK_DIRECTORY = Path("/usr/libexec/libvirt-cim/extchecks")
 MAX_KEY = 65536
 """Bytes of a private key that is copied, at most."""
-
-
-@dataclass(frozen=True, slots=True)
-class MigrationSettings:
-    """How guests may move; times in seconds.
-
-    `check_directory`: programs that are asked before, `check_timeout`: each may take so long.
-    `shutdown_timeout`: in which a guest must shut down that is started elsewhere.
-    `poll`: between two looks at how far it is. `ssh_key`: where a key of clients may be put, or None.
-    """
-
-    connect_timeout: float = 30.0
-    shutdown_timeout: float = 120.0
-    poll: float = 0.5
-    check_directory: Path = CHECK_DIRECTORY
-    check_timeout: float = 10.0
-    ssh_key: Path | None = None
 
 
 def objection(

@@ -9,40 +9,14 @@ import re
 import shlex
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+
+from libvirtcim.virt.settings import VsiSettings
 
 _log = logging.getLogger(__name__)
 
 SYSFS = Path("/sys/class/net")
-
-
-DEFAULT_OPTIONS = "-t -g ncb -V evbcfg"
-DEFAULT_ANNOUNCEMENTS = (
-    "{supported forwarding mode: (0x40) reflective relay, "
-    "supported capabilities: (0x7) RTE ECP VDP}"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class VsiSettings:
-    """How lldptool is asked, and what it says where 802.1Qbg is supported.
-
-    `options`: after `-i <interface>`. `announcements`: beginnings of lines that must all be in the answer.
-    `timeout`: seconds for the answer about one interface.
-    """
-
-    options: tuple[str, ...]
-    announcements: tuple[str, ...]
-    timeout: float = 5.0
-
-    @classmethod
-    def read(
-        cls, options: str = DEFAULT_OPTIONS, announcements: str = DEFAULT_ANNOUNCEMENTS
-    ) -> VsiSettings:
-        """Out of a line of options, and of beginnings of lines as `{first, second ...}`."""
-        parts = (part.strip(" \t\"'") for part in re.split("[{},]", announcements))
-        return cls(tuple(shlex.split(options)), tuple(part for part in parts if part))
 
 
 def ethernet_interfaces(sysfs: Path = SYSFS) -> list[str]:
@@ -57,26 +31,36 @@ def supporting_interface(settings: VsiSettings, sysfs: Path = SYSFS) -> str | No
     tool = shutil.which("lldptool")
     if tool is None:
         return None
+    try:
+        options = shlex.split(settings.options)
+    except ValueError as error:
+        _log.error("lldptool is not asked; its options %r: %s", settings.options, error)
+        return None
+    wanted = announcements(settings)
     for interface in ethernet_interfaces(sysfs):
-        if announces(_ask(tool, interface, settings), settings.announcements):
+        if _announces(_ask([tool, "-i", interface, *options], settings.timeout), wanted):
             return interface
     return None
 
 
-def announces(answer: str, announcements: tuple[str, ...]) -> bool:
-    """Whether every announcement begins a line of the answer."""
+def announcements(settings: VsiSettings) -> list[str]:
+    """The beginnings of lines that all stand in the answer about a switch that supports it."""
+    parts = (part.strip(" \t\"'") for part in re.split("[{},]", settings.announcements))
+    return [part for part in parts if part]
+
+
+def _announces(answer: str, announced: Sequence[str]) -> bool:
     lines = [line.strip() for line in answer.splitlines()]
-    return all(any(line.startswith(wanted) for line in lines) for wanted in announcements)
+    return all(any(line.startswith(wanted) for line in lines) for wanted in announced)
 
 
-def _ask(tool: str, interface: str, settings: VsiSettings) -> str:
+def _ask(command: Sequence[str], timeout: float) -> str:
     try:
         done = subprocess.run(
-            [tool, "-i", interface, *settings.options],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=settings.timeout, check=False,
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=timeout, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        _log.info("lldptool does not answer about %s: %s", interface, error)
+        _log.info("lldptool does not answer: %s", error)
         return ""
     return done.stdout

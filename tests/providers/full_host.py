@@ -9,7 +9,7 @@ from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import Failed
 from libvirtcim.cim.jobs import Job, JobState, Purpose
 from libvirtcim.providers.jobs import MIGRATION_JOB, SERVICE_OF
-from libvirtcim.providers.snapshots.settings import PREFIXES as SNAPSHOT_PREFIXES
+from libvirtcim.providers.snapshots import PREFIXES as SNAPSHOT_PREFIXES
 from tests.providers.wiring import NAME, UUID, broker_of, guest, path
 from tests.standin import Managed, Pool, Snapshot, Volume
 

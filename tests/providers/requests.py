@@ -14,7 +14,8 @@ from lxml import etree
 from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, Instance
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.providers.request_rows import IMAGE, VSSD, WITHOUT_DEVICE, Row
 from tests.providers.wiring import CONTEXT, LXC, NAME, NS, path, system_path, vssd_path
 

@@ -14,6 +14,7 @@ from libvirtcim.cim import errors
 from libvirtcim.providers import console
 from libvirtcim.virt import vsi
 from libvirtcim.virt.sessions import Socket
+from libvirtcim.virt.settings import VsiSettings
 from tests.providers.full_host import DEVICES, FILTERS, NETWORKS, POOLS
 from tests.providers.wiring import (
     ALL,
@@ -47,7 +48,7 @@ HOSTED = {"SystemCreationClassName": "{P}_HostSystem", "SystemName": HOST_NAME}
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The machine's own facts: a switch that knows 802.1Qbg behind eth7, a viewer of port 5999."""
     tool = tmp_path / "lldptool"
-    announced = "\n".join(f"\t{line}" for line in vsi.VsiSettings.read().announcements)
+    announced = "\n".join(f"\t{line}" for line in vsi.announcements(VsiSettings()))
     tool.write_text(f'#!/bin/sh\n[ "$2" = {INTERFACE} ] && cat <<END\nEVB TLV\n{announced}\nEND\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

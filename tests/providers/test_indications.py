@@ -238,4 +238,4 @@ def test_hypervisors_that_are_not_there() -> None:
             world = stack.enter_context(served(prefix, "qemu+unix:///system?socket=/nonexistent"))
             world.subscribe(SYSTEM, RESOURCE)
             assert world.got == []
-            assert world.host.watcher.counters.comparisons == 0
+            assert world.host.watchers.guests.counters.comparisons == 0

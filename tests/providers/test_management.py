@@ -19,7 +19,8 @@ from libvirtcim.cim.objects import Given, GivenInstance, Instance, InstancePath,
 from libvirtcim.virt import changes
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.guest import RUNNING
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import HostSettings
 
 CONTEXT = RequestContext()
 XEN_HOST = Path(__file__).parent.parent / "data" / "xen-host.xml"

@@ -19,8 +19,9 @@ from libvirtcim.providers.network_filter.rules import RULES
 from libvirtcim.virt import nwfilter_changes
 from libvirtcim.virt.errors import Busy, Exists, Failed
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, HostSettings
+from libvirtcim.virt.host import Host
 from libvirtcim.virt.nwfilter import Filter, FilterDefinition, FilterReference
+from libvirtcim.virt.settings import HostSettings
 from tests.providers.wiring import CONTEXT, KVM, NS, broker_of, path
 from tests.standin import Managed, RecordedHost, StandInConnection, libvirt_error
 

@@ -11,8 +11,8 @@ import libvirt
 import pytest
 
 from libvirtcim.cim.objects import Instance
-from libvirtcim.virt.event_pile import EventSettings
 from libvirtcim.virt.events import Watcher
+from libvirtcim.virt.settings import EventSettings
 from tests.hypervisor import wait_until
 from tests.subscribing import (
     NS,
@@ -187,7 +187,7 @@ def test_comparisons_find_what_has_no_event(raw: Any, pool_id: str, make: Make) 
 
 def _watcher(world: World, pool_id: str) -> Watcher[Any]:
     is_disk = pool_id.startswith("Disk")
-    return world.host.storage_pool_watcher if is_disk else world.host.network_watcher
+    return world.host.watchers.storage_pools if is_disk else world.host.watchers.networks
 
 
 def test_pools_are_watched_only_for_those_who_want_them(raw: Any) -> None:

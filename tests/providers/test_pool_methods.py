@@ -14,7 +14,7 @@ from libvirtcim.cim.arguments import instance_of
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import Given, Instance, InstancePath
-from libvirtcim.providers import pool_requests
+from libvirtcim.methods import pool_requests
 from libvirtcim.virt.host import Hosts
 from libvirtcim.virt.xmltree import XmlObject
 from tests.providers.wiring import CONTEXT, NS

@@ -12,7 +12,8 @@ from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import RequestContext
 from libvirtcim.demo import sample_uri
-from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
+from libvirtcim.virt.host import Host, Hosts, Needs
+from libvirtcim.virt.settings import HostSettings
 
 CONTEXT = RequestContext()
 

@@ -17,7 +17,8 @@ from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import InstancePath, RequestContext
 from libvirtcim.virt import hostname
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.standin import Domain, Pool, RecordedHost, StandInConnection, Volume
 
 CONTEXT = RequestContext()

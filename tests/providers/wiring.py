@@ -18,7 +18,8 @@ from libvirtcim.cim.objects import Instance, InstancePath, RequestContext
 from libvirtcim.cim.schema import Schema
 from libvirtcim.providers.jobs import jobs_of
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.standin import Domain, Pool, RecordedHost, StandInConnection, libvirt_error
 
 CONTEXT = RequestContext()

@@ -20,7 +20,8 @@ from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import Given, InstancePath, RequestContext
 from libvirtcim.providers.resource_allocation import target
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests.recorded.recording import load_host
 from tests.standin import Domain, RecordedHost, StandInConnection
 

@@ -17,8 +17,9 @@ from libvirtcim.cim.objects import InstancePath, RequestContext
 from libvirtcim.providers import console
 from libvirtcim.virt import hostname
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, Hosts, HostSettings
+from libvirtcim.virt.host import Host, Hosts
 from libvirtcim.virt.sessions import Socket
+from libvirtcim.virt.settings import HostSettings
 from tests.recorded.recording import Question, Recording, load_host, plain
 from tests.standin import StandInConnection
 

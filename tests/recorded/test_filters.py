@@ -19,7 +19,8 @@ from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.errors import CIMError
 from libvirtcim.cim.objects import Given, GivenInstance, InstancePath, RequestContext
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests import hypervisor
 from tests.recorded import methods
 from tests.recorded.test_replay import VARIABLE

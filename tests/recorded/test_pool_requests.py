@@ -13,7 +13,7 @@ from lxml import etree
 from libvirtcim import composition
 from libvirtcim.cim.arguments import instance_of
 from libvirtcim.cim.errors import CIMError
-from libvirtcim.providers import pool_requests
+from libvirtcim.methods import pool_requests
 from tests.recorded import methods
 from tests.recorded.test_replay import VARIABLE
 

@@ -15,7 +15,8 @@ import pytest
 
 from libvirtcim import composition
 from libvirtcim.providers.resource_allocation import target
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests import hypervisor
 from tests.recorded import methods, real
 from tests.recorded.real import Real

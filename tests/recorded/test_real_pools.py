@@ -15,7 +15,8 @@ import libvirt
 import pytest
 
 from libvirtcim import composition
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests import hypervisor
 from tests.recorded import methods
 from tests.recorded.real import Real

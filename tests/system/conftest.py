@@ -19,8 +19,8 @@ from libvirtcim.config import Config, General
 from libvirtcim.demo import sample_uri
 from libvirtcim.server.http import CIMServer
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.events import EventSettings
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import EventSettings, HostSettings
 from tests import hypervisor
 from tests.virt.conftest import box, guest_image
 

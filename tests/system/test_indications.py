@@ -27,7 +27,7 @@ from bench.served import Server
 from libvirtcim import cli
 from libvirtcim.demo import sample_uri
 from libvirtcim.server.indications.status import StatusFile
-from libvirtcim.virt.events import EventSettings
+from libvirtcim.virt.settings import EventSettings
 from tests.cimom.listener import Listener, subscribed
 from tests.hypervisor import PrivateLibvirtd, build_guest_image, qemu_guest, wait_until
 from tests.migration import LIVE, Mover, move_directly
@@ -312,7 +312,7 @@ def test_changes_while_libvirtd_is_down(box: PrivateLibvirtd) -> None:
         with other_client(box.qemu_uri) as raw:
             _befall(raw, AFTERWARDS)
         listener.until(lambda came: len(came) >= expected.total())
-        watcher = served.hosts.host("KVM").watcher
+        watcher = served.hosts.host("KVM").watchers.guests
         compared = watcher.counters.comparisons
         wait_until(lambda: watcher.counters.comparisons > compared + 2, "comparisons", 30)
         assert Counter(map(words, listener.received)) == expected
@@ -406,7 +406,7 @@ def test_a_listener_that_is_away(box: PrivateLibvirtd, quick: Served, doctor: Do
         for _ in range(20):
             domain.suspend()
             domain.resume()
-        watcher = quick.hosts.host("KVM").watcher
+        watcher = quick.hosts.host("KVM").watchers.guests
         wait_until(lambda: watcher.counters.changes >= 41, "all that is to be told")
         time.sleep(max(0.0, began + LISTENER_AWAY - time.monotonic()))
         waiting = doctor(listener.port, range(40, 50))  # some of the marker's too

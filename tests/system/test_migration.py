@@ -21,8 +21,8 @@ from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Instance
 from libvirtcim.server.http import CIMServer
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.host import Hosts, HostSettings, WorkSettings
-from libvirtcim.virt.migration_checks import MigrationSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings, MigrationSettings, WorkSettings
 from tests import hypervisor
 from tests.migration import LIVE, OFFLINE, RESTART, RESUME, TERMINATED, Mover, guest_path
 from tests.pair import Pair

@@ -13,9 +13,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirtcim.virt.events import EventSettings
 from libvirtcim.virt.guest import PAUSED as SUSPENDED
 from libvirtcim.virt.guest import RUNNING, SHUTOFF
+from libvirtcim.virt.settings import EventSettings
 from tests import hypervisor
 from tests.hypervisor import PrivateLibvirtd, lxc_guest, qemu_guest, wait_until
 from tests.migration import move_directly
@@ -253,7 +253,7 @@ def test_qemu(box: PrivateLibvirtd, images: Path) -> None:
         world.settle(raw)
         assert len(world.of(SYSTEM, "Deleted")) == 1
         assert len(world.of(RESOURCE, "Deleted")) == len(world.of(RESOURCE)) > 4
-        counters = world.host.watcher.counters
+        counters = world.host.watchers.guests.counters
         assert (counters.comparisons, counters.overflows, counters.waiting) == (1, 0, 0)
 
 
@@ -306,9 +306,11 @@ def test_changes_without_events(box: PrivateLibvirtd, images: Path) -> None:
         domain.create()
         world.subscribe(SYSTEM, RESOURCE)
         check(world, raw, domain, SILENT)
-        compared = world.host.watcher.counters.comparisons
+        compared = world.host.watchers.guests.counters.comparisons
         world.got.clear()
-        wait_until(lambda: world.host.watcher.counters.comparisons > compared + 2, "comparisons")
+        wait_until(
+            lambda: world.host.watchers.guests.counters.comparisons > compared + 2, "comparisons"
+        )
         assert world.got == []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pywbem
 
-from libvirtcim.virt.events import EventSettings
+from libvirtcim.virt.settings import EventSettings
 from tests.hypervisor import PrivateLibvirtd, wait_until
 from tests.pools import Pools
 from tests.subscribing import POOL, directory_pool, isolated_network, served
@@ -132,7 +132,7 @@ def test_what_virsh_does(box: PrivateLibvirtd, admin: Administrator) -> None:
             assert on.words() == expected, arguments
         host = served.hosts.host("KVM")
         assert [w.counters.comparisons for w in host.watchers] == [0, 1, 1]
-        assert host.watcher.counters.events == 0
+        assert host.watchers.guests.counters.events == 0
 
 
 def test_what_a_refresh_finds(box: PrivateLibvirtd, admin: Administrator) -> None:

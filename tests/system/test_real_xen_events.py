@@ -12,7 +12,7 @@ from typing import Any
 
 import libvirt
 
-from libvirtcim.virt.connection import ConnectionSettings
+from libvirtcim.virt.settings import ConnectionSettings
 from tests import xen
 from tests.hypervisor import wait_until
 from tests.subscribing import RESOURCE, SYSTEM, served
@@ -94,5 +94,5 @@ def test_life_of_a_guest() -> None:
         world.settle(raw)
         assert len(world.of(SYSTEM)) == len(world.of(SYSTEM, "Deleted")) == 1
         assert len(world.of(RESOURCE, "Deleted")) == len(world.of(RESOURCE)) > 2
-        counters = world.host.watcher.counters
+        counters = world.host.watchers.guests.counters
         assert (counters.comparisons, counters.overflows, counters.waiting) == (1, 0, 0)

@@ -14,7 +14,8 @@ import pytest
 from libvirtcim import composition
 from libvirtcim.cim.broker import Broker
 from libvirtcim.cim.objects import Given, GivenInstance, InstancePath, RequestContext
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests import hypervisor
 from tests.faults import Faults, faults, refuse_each_call
 from tests.recorded.real import plain

@@ -15,7 +15,8 @@ import pywbem
 from libvirtcim import composition
 from libvirtcim.server.http import CIMServer
 from libvirtcim.server.settings import ServerSettings
-from libvirtcim.virt.host import Hosts, HostSettings
+from libvirtcim.virt.host import Hosts
+from libvirtcim.virt.settings import HostSettings
 from tests import hypervisor
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.xdist_group("hypervisor")]

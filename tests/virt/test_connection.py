@@ -12,8 +12,9 @@ from typing import Any
 import libvirt
 import pytest
 
-from libvirtcim.virt.connection import Connection, ConnectionSettings, ConnectionState
+from libvirtcim.virt.connection import Connection, ConnectionState
 from libvirtcim.virt.errors import Denied, GuestNotFound, Invalid, Unreachable
+from libvirtcim.virt.settings import ConnectionSettings
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
 
 NOWHERE = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"

@@ -23,11 +23,12 @@ import pytest
 from bench.guests import guest_name, write_test_host
 from libvirtcim.virt import lifecycle
 from libvirtcim.virt.connection import Connection
-from libvirtcim.virt.events import Change, EventSettings
+from libvirtcim.virt.events import Change
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guest import PAUSED, RUNNING, SHUTOFF, Guest, Needs
 from libvirtcim.virt.guest_reader import GuestReader
-from libvirtcim.virt.host import Host, HostSettings
+from libvirtcim.virt.host import Host
+from libvirtcim.virt.settings import EventSettings, HostSettings
 from tests.hypervisor import PrivateLibvirtd, qemu_guest, wait_until
 from tests.standin import libvirt_error
 from tests.virt.watching import (
@@ -125,9 +126,9 @@ def test_what_was_there_is_not_told() -> None:
             seen.settle(raw)
             assert seen.of(domain.UUIDString()) == []
             # once more, after a pause in which it changed unwatched
-            seen.host.watcher.unwatch(seen)
+            seen.host.watchers.guests.unwatch(seen)
             domain.suspend()
-            seen.host.watcher.watch(seen)
+            seen.host.watchers.guests.watch(seen)
             seen.settle(raw)
             assert seen.of(domain.UUIDString()) == []
 
@@ -246,7 +247,7 @@ def test_more_events_than_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixt
         def wait(_changes: list[Change[Guest]]) -> None:
             blocked.wait(20)
 
-        seen.host.watcher.watch(wait)
+        seen.host.watchers.guests.watch(wait)
         for act in ("suspend", "resume", "destroy"):
             for domain in running:
                 getattr(domain, act)()
@@ -343,11 +344,11 @@ def test_several_listeners() -> None:
         def broken(_changes: list[Change[Guest]]) -> None:
             raise RuntimeError("no")
 
-        seen.host.watcher.watch(broken)
-        seen.host.watcher.watch(second)
+        seen.host.watchers.guests.watch(broken)
+        seen.host.watchers.guests.watch(second)
         domain.create()
         seen.wait(uuid, 2)
-        seen.host.watcher.unwatch(seen)
+        seen.host.watchers.guests.unwatch(seen)
         domain.destroy()
         second.wait(uuid, 2)
         assert second.states(uuid) == [(SHUTOFF, RUNNING), (RUNNING, SHUTOFF)]
@@ -357,12 +358,12 @@ def test_several_listeners() -> None:
 def test_nothing_is_told_after_the_end() -> None:
     with other_client() as raw, defined(raw, test_guest("ended")) as domain, watched() as seen:
         before = threading.active_count()
-        seen.host.watcher.unwatch(seen)
+        seen.host.watchers.guests.unwatch(seen)
         assert threading.active_count() == before - 1
         events = seen.counters.events
         domain.create()
         again = Seen(seen.host)
-        seen.host.watcher.watch(again)
+        seen.host.watchers.guests.watch(again)
         again.settle(raw)
         assert seen.of(domain.UUIDString()) == again.of(domain.UUIDString()) == []
         # the marker's: no event was counted that came between
@@ -376,7 +377,7 @@ def test_a_hypervisor_that_comes_later(tmp_path: Path) -> None:
     host = Host(connection, FAMILIES["KVM"], HostSettings(side_file_dir=None, events=ONLY_EVENTS))
     seen = Seen(host)
     began = time.monotonic()
-    host.watcher.watch(seen)
+    host.watchers.guests.watch(seen)
     assert time.monotonic() - began < 5
     write_test_host(tmp_path / "new.xml", 4)
     (tmp_path / "new.xml").rename(host_file)

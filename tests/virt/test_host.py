@@ -19,7 +19,8 @@ from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Failed, GuestNotFound, Unreachable
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guest import PAUSED, RUNNING, SHUTOFF
-from libvirtcim.virt.host import Host, Hosts, HostSettings, Needs
+from libvirtcim.virt.host import Host, Hosts, Needs
+from libvirtcim.virt.settings import HostSettings
 from tests.hypervisor import (
     READY,
     PrivateLibvirtd,

@@ -19,7 +19,8 @@ from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guest import PAUSED, RUNNING, SHUTOFF
 from libvirtcim.virt.guestdata import GuestData
 from libvirtcim.virt.guestxml import NAMESPACE
-from libvirtcim.virt.host import Host, HostSettings, Needs
+from libvirtcim.virt.host import Host, Needs
+from libvirtcim.virt.settings import HostSettings
 from tests.hypervisor import (
     READY,
     PrivateLibvirtd,

@@ -16,9 +16,10 @@ from libvirtcim.virt import migration_checks
 from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Denied, Failed, GuestNotFound, Invalid, ObjectNotFound, VirtError
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, HostSettings
+from libvirtcim.virt.host import Host
 from libvirtcim.virt.migration import MigrationType, Route, Transport, destination, migrate
-from libvirtcim.virt.migration_checks import MAX_KEY, MigrationSettings
+from libvirtcim.virt.migration_checks import MAX_KEY
+from libvirtcim.virt.settings import HostSettings, MigrationSettings
 from tests.standin import libvirt_error
 
 KVM, XEN, LXC = (FAMILIES[name] for name in ("KVM", "Xen", "LXC"))

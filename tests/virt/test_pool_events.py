@@ -19,10 +19,11 @@ from libvirtcim.virt.connection import Connection
 from libvirtcim.virt.errors import Busy
 from libvirtcim.virt.events import Change, Watcher
 from libvirtcim.virt.families import FAMILIES
-from libvirtcim.virt.host import Host, HostSettings
+from libvirtcim.virt.host import Host
 from libvirtcim.virt.pool_events import NETWORKS, STORAGE_POOLS
 from libvirtcim.virt.pool_history import Watched
 from libvirtcim.virt.pools import StoragePoolDefinition
+from libvirtcim.virt.settings import HostSettings
 from tests.hypervisor import wait_until
 from tests.subscribing import directory_pool, isolated_network
 from tests.virt.watching import ONLY_EVENTS, other_client
@@ -200,7 +201,7 @@ def test_random_lives(seed: int, where: str, request: pytest.FixtureRequest) -> 
 
     chance = random.Random(seed)
     with other_client(uri) as raw, host_of(uri) as host:
-        watchers: list[Watcher[Any]] = [host.storage_pool_watcher, host.network_watcher]
+        watchers: list[Watcher[Any]] = [host.watchers.storage_pools, host.watchers.networks]
         for watcher in watchers:
             watcher.watch(listen)
         lives = _lives(raw)

@@ -12,11 +12,12 @@ from typing import Any
 
 import libvirt
 
-from libvirtcim.virt.connection import Connection, ConnectionSettings
-from libvirtcim.virt.events import Change, EventCounters, EventSettings
+from libvirtcim.virt.connection import Connection
+from libvirtcim.virt.events import Change, EventCounters
 from libvirtcim.virt.families import FAMILIES
 from libvirtcim.virt.guest import Guest
-from libvirtcim.virt.host import Host, HostSettings
+from libvirtcim.virt.host import Host
+from libvirtcim.virt.settings import ConnectionSettings, EventSettings, HostSettings
 from tests.hypervisor import wait_until
 
 ONLY_EVENTS = EventSettings(compare=0)
@@ -56,7 +57,7 @@ class Seen:
 
     @property
     def counters(self) -> EventCounters:
-        return self.host.watcher.counters
+        return self.host.watchers.guests.counters
 
     def of(self, uuid: str) -> list[Change[Guest]]:
         """What was told of one guest."""
@@ -95,7 +96,7 @@ def watched(
     connection = Connection(uri, settings=QUICK)
     host = Host(connection, FAMILIES[family], HostSettings(side_file_dir=None, events=settings))
     seen = Seen(host)
-    host.watcher.watch(seen)
+    host.watchers.guests.watch(seen)
     try:
         yield seen
     finally:

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the methods of P_ResourcePoolConfigurationService do: make and delete pools and volumes.
-
-Each function is (host, request, checked arguments) → output parameters, and raises CIMError.
-"""
+"""What the methods of P_ResourcePoolConfigurationService do: make and delete pools and volumes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from libvirtcim.cim.errors import CIMError, Failed, InvalidParameter, NotFound
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import ProviderRequest
-from libvirtcim.providers import pool_requests
+from libvirtcim.methods import pool_requests
+from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs
+from libvirtcim.methods.pool_requests import NO_VOLUME_MADE, UNSUPPORTED
 from libvirtcim.providers.common import HostReading, translated
-from libvirtcim.providers.pool_requests import NO_VOLUME_MADE, UNSUPPORTED
 from libvirtcim.providers.resource_allocation import disk, net, pool
 from libvirtcim.providers.resource_pool import (
     POOL_OF_KIND,
@@ -24,9 +22,6 @@ from libvirtcim.providers.resource_pool import (
 )
 from libvirtcim.virt import pool_changes
 from libvirtcim.virt.host import Host
-
-Arguments = Mapping[str, Value]
-Outputs = dict[str, Value]
 
 DEFAULT_POOL_NAME = "libvirt-cim-pool"
 NO_POOL_MADE = "Unable to create resource pool"
@@ -183,3 +178,12 @@ def _id_of(path: InstancePath) -> str:
     if "/" not in pool_id:
         raise InvalidParameter("Pool has invalid InstanceID")
     return pool_id
+
+
+OPERATIONS: Operations = {
+    "CreateChildResourcePool": Operation(create_child_pool, frozenset({"Settings"})),
+    "DeleteResourcePool": Operation(delete_pool, frozenset({"Pool"})),
+    "CreateResourceInPool": Operation(create_in_pool),
+    "DeleteResourceInPool": Operation(delete_in_pool),
+    "RefreshResourcesInPool": Operation(refresh_pool),
+}

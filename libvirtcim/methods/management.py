@@ -16,10 +16,11 @@ from libvirtcim.cim.errors import (
 )
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import ProviderRequest
+from libvirtcim.methods import definition, resources
+from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs
+from libvirtcim.methods.resources import Asked, Found
 from libvirtcim.providers.common import GuestItem, HostReading, cim_error
 from libvirtcim.providers.device import parts_of_id
-from libvirtcim.providers.management import definition, resources
-from libvirtcim.providers.management.resources import Asked, Found
 from libvirtcim.providers.resource_allocation.base import Setting
 from libvirtcim.providers.resource_allocation.target import SettingError
 from libvirtcim.providers.virtual_system_setting_data import VIRTUAL_SYSTEM_SETTING_DATA
@@ -30,8 +31,6 @@ from libvirtcim.virt.errors import Invalid, ObjectNotFound, VirtError
 from libvirtcim.virt.host import Host, Needs
 
 T = TypeVar("T")
-Arguments = Mapping[str, Value]
-Outputs = dict[str, Value]
 
 AUTOSTART_FAILED = "Unable to set autostart"
 
@@ -309,3 +308,19 @@ def _known(name: str, devid: str) -> Iterator[None]:
 
 def _path(request: ProviderRequest, setting: Setting, name: str, devid: str) -> InstancePath:
     return resources.path(request.prefix, setting, name, devid, request.namespace)
+
+
+OPERATIONS: Operations = {
+    "DefineSystem": Operation(
+        define_system,
+        frozenset({"SystemSettings", "ResourceSettings"}),
+        unreachable="Error connecting to libvirt",
+    ),
+    "DestroySystem": Operation(destroy_system, frozenset({"AffectedSystem"}), status=NotFound),
+    "AddResourceSettings": Operation(
+        add_resource_settings, frozenset({"AffectedConfiguration", "ResourceSettings"})
+    ),
+    "ModifyResourceSettings": Operation(modify_resource_settings, frozenset({"ResourceSettings"})),
+    "ModifySystemSettings": Operation(modify_system_settings, frozenset({"SystemSettings"})),
+    "RemoveResourceSettings": Operation(remove_resource_settings, frozenset({"ResourceSettings"})),
+}

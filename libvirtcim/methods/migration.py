@@ -5,17 +5,24 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from libvirtcim.cim.declare import Method, Parameter
 from libvirtcim.cim.errors import Failed, InvalidParameter, NotFound
 from libvirtcim.cim.jobs import Jobs, Progress, Purpose
-from libvirtcim.cim.objects import Instance, InstancePath, Value
+from libvirtcim.cim.objects import Instance, InstancePath
 from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.cim.schema import ParameterInfo
+from libvirtcim.methods.operation import (
+    STARTED,
+    Arguments,
+    LongOperation,
+    Operation,
+    Operations,
+    Outputs,
+)
 from libvirtcim.providers.byte_units import bytes_per
 from libvirtcim.providers.common import cim_error
 from libvirtcim.providers.jobs import MIGRATION_JOB, job_path
@@ -27,31 +34,12 @@ from libvirtcim.virt.migration import Destination, MigrationType, Route, Transpo
 
 _log = logging.getLogger(__name__)
 
-Arguments = Mapping[str, Value]
-Outputs = dict[str, Value]
 
-STARTED = 4096
-"""Return value of a method whose job goes on (Method Parameters Checked - Job Started)."""
 KEY_NOT_ENABLED = "Migration with special ssh key is not enabled in config file."
 NO_URI = "Failed to construct a valid libvirt URI"
 DEFAULT_UNIT = "MegaBytes"
 MEBIBYTE = 1 << 20
 _PER_SECOND = re.compile(r"\s*/\s*s(?:ec(?:ond)?)?\s*$", re.IGNORECASE)
-
-
-# --- declarations -----------------------------------------------------------------------------------
-
-METHODS = (
-    Method(
-        "MigrateSSHKeyCopy",
-        "uint32",
-        "Puts a private key where ssh finds it for migrations: migrate_ssh_temp_key of the configuration.",
-        (Parameter("SSH_Key_Src", "string", "File of the key."),),
-    ),
-    Method("MigrateSSHKeyDelete", "uint32", "Removes that key."),
-)
-OWN_KEY = ParameterInfo("MigrationWithoutRootKey", "boolean")
-"""Whether ssh uses that key: a parameter of the methods that name a host, which no schema declares."""
 
 
 # --- what is asked ------------------------------------------------------------------------------------
@@ -300,3 +288,19 @@ def delete_key(host: Host, _request: ProviderRequest, _arguments: Arguments) -> 
 
 def _path(host: Host) -> Path:
     return Path(_key_file(host))
+
+
+_TO_HOST = frozenset({"ComputerSystem", "DestinationHost"})
+_TO_SYSTEM = frozenset({"ComputerSystem", "DestinationSystem"})
+_OWN_KEY = (ParameterInfo("MigrationWithoutRootKey", "boolean"),)
+"""Whether ssh uses the key of `MigrateSSHKeyCopy`: a parameter of the methods that name a host, which no
+schema declares."""
+
+OPERATIONS: Operations = {
+    "CheckVirtualSystemIsMigratableToHost": Operation(check_to_host, _TO_HOST, undeclared=_OWN_KEY),
+    "CheckVirtualSystemIsMigratableToSystem": Operation(check_to_system, _TO_SYSTEM),
+    "MigrateVirtualSystemToHost": LongOperation(migrate_to_host, _TO_HOST, undeclared=_OWN_KEY),
+    "MigrateVirtualSystemToSystem": LongOperation(migrate_to_system, _TO_SYSTEM),
+    "MigrateSSHKeyCopy": Operation(copy_key),
+    "MigrateSSHKeyDelete": Operation(delete_key),
+}

@@ -26,16 +26,21 @@ from libvirtcim.providers.common import (
     Provided,
     association,
     end,
+    has_class,
     registered,
     translated,
 )
 from libvirtcim.providers.guest_associations import SYSTEM
 from libvirtcim.virt import snapshots
+from libvirtcim.virt.families import Family
 from libvirtcim.virt.host import Hosts, Needs
 from libvirtcim.virt.snapshots import Snapshot
 
 PREFIXES = ("KVM",)
 """Families whose hypervisor keeps snapshots by itself."""
+FULL, DISKS = 2, 3
+MEMORY, MEMORY_STOPPED = 32768, 32769
+"""SnapshotType (CIM_VirtualSystemSnapshotService.CreateSnapshot)."""
 
 
 # --- instances -------------------------------------------------------------------------------------
@@ -48,6 +53,12 @@ SNAPSHOT_SETTING = ClassDecl(
     registration=registered("Virt_SnapshotSettingData"),
 )
 BASE = SNAPSHOT_SETTING.base
+
+
+def snapshot_types(family: Family) -> list[int]:
+    """The SnapshotTypes that a family offers."""
+    kept = [FULL, DISKS] if has_class(family, SNAPSHOT_SETTING) else []
+    return [MEMORY, MEMORY_STOPPED, *kept]
 
 
 @dataclass(frozen=True, slots=True)

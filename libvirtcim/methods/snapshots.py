@@ -8,35 +8,38 @@ libvirt-cim know it; it is no instance of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from libvirtcim.cim.errors import Failed, InvalidParameter, NotFound, NotSupported
 from libvirtcim.cim.jobs import Jobs, Progress, Purpose
-from libvirtcim.cim.objects import Instance, InstancePath, Value
+from libvirtcim.cim.objects import Instance, InstancePath
 from libvirtcim.cim.provider import ProviderRequest
-from libvirtcim.providers.common import has_class, translated
+from libvirtcim.methods.operation import (
+    COMPLETED,
+    STARTED,
+    Arguments,
+    LongOperation,
+    Operation,
+    Operations,
+    Outputs,
+)
+from libvirtcim.providers.common import translated
 from libvirtcim.providers.jobs import SNAPSHOT_JOB, job_path
-from libvirtcim.providers.snapshots.settings import SNAPSHOT_SETTING, snapshot_id
+from libvirtcim.providers.snapshots import (
+    DISKS,
+    FULL,
+    MEMORY,
+    MEMORY_STOPPED,
+    SNAPSHOT_SETTING,
+    snapshot_id,
+    snapshot_types,
+)
 from libvirtcim.virt import snapshots
 from libvirtcim.virt.errors import ObjectNotFound, VirtError
-from libvirtcim.virt.families import Family
 from libvirtcim.virt.host import Host
 
-Arguments = Mapping[str, Value]
-Outputs = dict[str, Value]
-
-FULL, DISKS = 2, 3
-MEMORY, MEMORY_STOPPED = 32768, 32769
-"""SnapshotType (CIM_VirtualSystemSnapshotService.CreateSnapshot)."""
-COMPLETED, STARTED = 0, 4096
 DONE = "Snapshot complete"
-
-
-def types(family: Family) -> list[int]:
-    """The SnapshotTypes that a family offers."""
-    kept = [FULL, DISKS] if has_class(family, SNAPSHOT_SETTING) else []
-    return [MEMORY, MEMORY_STOPPED, *kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ def create(
 ) -> tuple[int, Outputs]:
     """Makes a snapshot of AffectedSystem: SnapshotType → ResultingSnapshot, Job."""
     kind: int = arguments["SnapshotType"]
-    offered = types(host.family)
+    offered = snapshot_types(host.family)
     if kind not in offered:
         more = f", full ({FULL}) and disk ({DISKS}) ones" if FULL in offered else ""
         raise NotSupported(f"Only memory({MEMORY},{MEMORY_STOPPED}) snapshots are supported{more}")
@@ -196,3 +199,12 @@ def _go_back(host: Host, named: _Named) -> Callable[[Progress], None]:
         progress.report(DONE)
 
     return work
+
+
+OPERATIONS: Operations = {
+    "CreateSnapshot": LongOperation(
+        create, frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"})
+    ),
+    "ApplySnapshot": LongOperation(apply, frozenset({"Snapshot"})),
+    "DestroySnapshot": Operation(destroy, frozenset({"AffectedSnapshot"})),
+}
