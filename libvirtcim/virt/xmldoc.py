@@ -3,16 +3,18 @@
 
 lxml alone normalises on output: attribute quotes, character references, `<a></a>` to `<a/>`, blanks
 inside tags, CRLF, the XML declaration. So a `Document` keeps its source text beside the lxml tree.
-`to_text()` parses that text once more, walks both trees where they differ and copies the source wherever
-the live tree still says the same; only changed attributes, changed text and new elements are written anew.
-No bookkeeping happens at edit time, hence any lxml operation on the tree is honoured.
+`to_text()` copies the source wherever the live tree still says the same; only changed attributes, changed
+text and new elements are written anew. No bookkeeping happens at edit time, hence any lxml operation on
+the tree is honoured.
+
+libvirt's own XML differs from lxml's in nothing but quotes, as a rule: there the part that changed is
+found by comparing texts. Else the source is parsed once more, and both trees are walked where they differ.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
 
 from lxml import etree
 
@@ -23,13 +25,16 @@ from libvirtcim.virt.errors import Invalid
 MAX_XML_BYTES = 16 * 1024 * 1024
 
 _MARKUP = re.compile(
-    r"(?P<start><[^\s/>!?](?:[^>\"']++|\"[^\"]*\"|'[^']*')*+>)"
-    r"|(?P<end></[^>]*>)"
-    r"|(?P<leaf><!--.*?-->|<\?.*?\?>)"
-    r"|(?P<data><!\[CDATA\[.*?\]\]>)",
+    r"<(?:[^\s/>!?](?:[^>\"']++|\"[^\"]*\"|'[^']*')*+"
+    r"|/[^>]*"
+    r"|!--.*?--"
+    r"|\?.*?\?"
+    r"|!\[CDATA\[.*?\]\])>",
     re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"\s+([^\s=]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')", re.DOTALL)
+_TAG = re.compile("<[^>]*>")
+_QUOTES = str.maketrans('"', "'")
 _TAG_NAME = re.compile(r"<([^\s/>]+)")
 _DOCTYPE = re.compile(r"\ufeff?(?:\s+|<\?.*?\?>|<!--.*?-->)*<!DOCTYPE", re.DOTALL)
 _XML_NAMESPACE = "http://www.w3.org/XML/1998/namespace"
@@ -69,56 +74,60 @@ def parse_root(text: str) -> etree._Element:
         raise Invalid(f"XML cannot be parsed: {exc}") from exc
 
 
-@dataclass(slots=True)
-class _Span:
-    """Where one node stands in the source: `start:open_end` is the start tag, up to `end` the rest.
+class _Spans:
+    """Where the nodes inside the root element stand in the source, by their number in document order.
 
-    For a self-closing element, a comment or an instruction open_end == close_start == end.
+    `starts` to `opened` is the start tag, `closing` to `ends` the end tag; they meet in a self-closing
+    element, a comment or an instruction. The node's text goes from `opened` to `texts`, its tail from `ends`
+    to `tails`.
     """
 
-    start: int
-    open_end: int
-    close_start: int = -1
-    end: int = -1
-    text: tuple[int, int] = (0, 0)
-    tail: tuple[int, int] = (0, 0)
-    last_child: _Span | None = field(default=None, repr=False)
+    __slots__ = ("closing", "ends", "opened", "starts", "tails", "texts")
 
-    def child_begins(self, position: int) -> None:
-        """Book the character data before `position`: a child's tail, or this element's text."""
-        if self.last_child is None:
-            self.text = (self.open_end, position)
-        else:
-            self.last_child.tail = (self.last_child.end, position)
-
-
-def _scan(source: str) -> list[_Span]:
-    """The spans of all nodes inside the root element, in document order."""
-    spans: list[_Span] = []
-    stack: list[_Span] = []
-    for match in _MARKUP.finditer(source):
-        kind = match.lastgroup
-        if kind == "data":
-            continue
-        start, end = match.span()
-        if kind == "end":
-            span = stack.pop()
-            span.child_begins(start)
-            span.close_start, span.end = start, end
-        else:
-            if stack:
-                stack[-1].child_begins(start)
-            elif kind == "leaf":
+    def __init__(self, source: str) -> None:
+        self.starts: list[int] = []
+        self.opened: list[int] = []
+        self.closing: list[int] = []
+        self.ends: list[int] = []
+        self.texts: list[int] = []
+        self.tails: list[int] = []
+        parents: list[int] = []
+        sibling = -1  # the node that ended last inside the innermost open one; -1: none yet
+        for match in _MARKUP.finditer(source):
+            start, end = match.span()
+            kind = source[start + 1]
+            if kind == "!" and source[start + 2] == "[":
                 continue
-            span = _Span(start, end)
-            spans.append(span)
-            if kind == "start" and source[end - 2] != "/":
-                stack.append(span)
+            if sibling >= 0:
+                self.tails[sibling] = start
+            elif parents:
+                self.texts[parents[-1]] = start
+            if kind == "/":
+                sibling = parents.pop()
+                self.closing[sibling], self.ends[sibling] = start, end
+                if not parents:
+                    return
                 continue
-            span.close_start = span.end = end
-        if stack:
-            stack[-1].last_child = span
-    return spans
+            is_leaf = kind in "!?" or source[end - 2] == "/"
+            if not parents and kind in "!?":
+                continue
+            number = len(self.starts)
+            self._add(start, end)
+            if is_leaf:
+                sibling = number
+                if not parents:
+                    return
+            else:
+                parents.append(number)
+                sibling = -1
+
+    def _add(self, start: int, end: int) -> None:
+        self.starts.append(start)
+        for ends in (self.opened, self.closing, self.ends, self.texts, self.tails):
+            ends.append(end)
+
+    def __len__(self) -> int:
+        return len(self.starts)
 
 
 class Document:
@@ -127,17 +136,57 @@ class Document:
     Nodes of the tree that came from the source are known by identity, so they may also be moved.
     """
 
-    __slots__ = ("_nodes", "root", "source")
+    __slots__ = ("_as_read", "_nodes", "root", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.root = parse_root(source)
+        self._as_read = etree.tostring(self.root, encoding="unicode")
         # The list keeps lxml's proxies alive: identity is what ties a node to its source span.
         self._nodes = list(self.root.iter())
 
     def to_text(self) -> str:
         """The document as text; equal to the source when nothing was changed."""
-        return _Writer(self.source, self._nodes).document(self.root)
+        text: str = etree.tostring(self.root, encoding="unicode")
+        if text == self._as_read:
+            return self.source
+        spliced = _spliced(self.source, self._as_read, text)
+        return _Writer(self.source, self._nodes).document(self.root) if spliced is None else spliced
+
+
+def _spliced(source: str, before: str, after: str) -> str | None:
+    """The source with the tags that changed, given as lxml writes the document before and after.
+
+    None where a place in lxml's text isn't the same place in the source, or quotes aren't attributes'.
+    """
+    if (
+        source[len(before) :].strip()
+        or "<!" in before
+        or "<?" in before
+        or source[: len(before)].translate(_QUOTES) != before.translate(_QUOTES)
+    ):
+        return None
+    # lxml writes `<` and `>` around tags only
+    same = _common_prefix(before, after)
+    start = before.rfind("<", 0, same)
+    rest = _common_prefix(before[: same - 1 : -1], after[: same - 1 : -1])
+    end = before.find(">", len(before) - rest) + 1
+    fresh = after[start : len(after) - len(before) + end]
+    if '"' in source[start:end] or "'" in fresh or '"' in _TAG.sub("", fresh):
+        return None
+    return source[:start] + fresh.translate(_QUOTES) + source[end:]
+
+
+def _common_prefix(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    known, limit = 0, min(len(one), len(other))
+    while known < limit:
+        middle = (known + limit + 1) // 2
+        if one[known:middle] == other[known:middle]:
+            known = middle
+        else:
+            limit = middle - 1
+    return known
 
 
 class _Writer:
@@ -145,47 +194,55 @@ class _Writer:
 
     def __init__(self, source: str, nodes: list[etree._Element]) -> None:
         self._source = source
-        self._spans = _scan(source)
-        pristine = list(parse_root(source).iter())
-        if not len(nodes) == len(pristine) == len(self._spans):
+        self._spans = _Spans(source)
+        self._nodes = nodes
+        self._pristine = list(parse_root(source).iter())
+        if not len(nodes) == len(self._pristine) == len(self._spans):
             raise AssertionError("XML scanner and parser disagree")
-        self._origin = {
-            node: (old, span) for node, old, span in zip(nodes, pristine, self._spans, strict=True)
-        }
-        self._live = dict(zip(pristine, nodes, strict=True))
+        self._number = {node: number for number, node in enumerate(nodes)}
+        self._old_number = {node: number for number, node in enumerate(self._pristine)}
 
     def document(self, root: etree._Element) -> str:
-        top = self._spans[0]
-        out = [self._source[: top.start]]
+        out = [self._source[: self._spans.starts[0]]]
         self._node(root, out)
-        out.append(self._source[top.end :])
+        out.append(self._source[self._spans.ends[0] :])
         return "".join(out)
 
     def _node(self, node: etree._Element, out: list[str]) -> None:
-        old, span = self._origin.get(node, (None, None))
+        number = self._number.get(node)
+        old = None if number is None else self._pristine[number]
         if isinstance(node, etree._Comment | etree._ProcessingInstruction):
-            if old is not None and span is not None and node.text == old.text:
-                out.append(self._source[span.start : span.end])
+            if number is not None and old is not None and node.text == old.text:
+                out.append(self._source[self._spans.starts[number] : self._spans.ends[number]])
             else:
                 out.append(etree.tostring(node, encoding="unicode", with_tail=False))
-            return
-        if old is None or span is None or old.tag != node.tag:
+        elif number is None or old is None or old.tag != node.tag:
             self._new_element(node, out)
-            return
-        if _same(node, old):
-            out.append(self._source[span.start : span.end])
-            return
-        opening = self._source[span.start : span.open_end]
-        if node.attrib.items() != old.attrib.items():
+        elif _same(node, old):
+            out.append(self._source[self._spans.starts[number] : self._spans.ends[number]])
+        else:
+            self._edited(node, number, old, out)
+
+    def _edited(
+        self, node: etree._Element, number: int, old: etree._Element, out: list[str]
+    ) -> None:
+        spans = self._spans
+        end, opened = spans.ends[number], spans.opened[number]
+        opening = self._source[spans.starts[number] : opened]
+        if node.items() != old.items():
             opening = _edited_tag(opening, node, old)
         content: list[str] = []
-        first = next(iter(old), None)
-        self._text(node.text, self._pieces(node, old.text, span.text, first), content)
+        if node.text == old.text:
+            content.append(self._source[opened : spans.texts[number]])
+        else:
+            first = next(iter(old), None)
+            pieces = self._pieces(node, old.text, (opened, spans.texts[number]), first)
+            self._text(node.text, pieces, content)
         self._children(node, content)
-        if span.end > span.open_end:
+        if end > opened:
             out.append(opening)
             out.extend(content)
-            out.append(self._source[span.close_start : span.end])
+            out.append(self._source[spans.closing[number] : end])
         elif any(content):
             match = _TAG_NAME.match(opening)
             name = match.group(1) if match else _qualified(node, str(node.tag))
@@ -196,13 +253,18 @@ class _Writer:
             out.append(opening)
 
     def _children(self, node: etree._Element, out: list[str]) -> None:
+        spans = self._spans
         for child in node:
             self._node(child, out)
-            old, span = self._origin.get(child, (None, None))
-            if old is None or span is None:
+            number = self._number.get(child)
+            if number is None:
                 out.append(escape_text(child.tail or ""))
+                continue
+            old, tail = self._pristine[number], (spans.ends[number], spans.tails[number])
+            if child.tail == old.tail:
+                out.append(self._source[slice(*tail)])
             else:
-                pieces = self._pieces(node, old.tail, span.tail, old.getnext())
+                pieces = self._pieces(node, old.tail, tail, old.getnext())
                 self._text(child.tail, pieces, out)
 
     def _pieces(
@@ -216,12 +278,13 @@ class _Writer:
 
         More than one when children were removed: what stood around them has become one text.
         """
+        spans = self._spans
         pieces = [(text or "", span)]
         while following is not None:
-            live = self._live[following]
-            if live.getparent() is node:
+            number = self._old_number[following]
+            if self._nodes[number].getparent() is node:
                 break
-            pieces.append((following.tail or "", self._origin[live][1].tail))
+            pieces.append((following.tail or "", (spans.ends[number], spans.tails[number])))
             following = following.getnext()
         return pieces
 
@@ -265,7 +328,7 @@ def _same(node: etree._Element, old: etree._Element) -> bool:
     if len(node) != len(old):
         return False
     if not len(node):
-        return bool(node.text == old.text and node.attrib.items() == old.attrib.items())
+        return bool(node.text == old.text and node.items() == old.items())
     text: bytes = etree.tostring(node, with_tail=False)
     return text == etree.tostring(old, with_tail=False)
 

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lxml import etree
 
 from libvirtcim.virt import xmldoc
 from libvirtcim.virt.devices.controller import Controller
@@ -178,8 +180,89 @@ def test_new_elements_are_indented_like_their_neighbours() -> None:
     assert domain.to_xml() == LAYOUT.replace(
         "  <devices>", "  <uuid>u</uuid>\n  <devices>"
     ).replace("<target dev='vda'/>\n", "<target dev='vda'/>\n      <readonly/>\n").replace(
-        "    <input", '    <controller type="usb"/>\n    <input'
+        "    <input", "    <controller type='usb'/>\n    <input"
     )
+
+
+# --- XML as libvirt writes it: as lxml does, but with other quotes ------------------------------------
+
+_plain = st.text(st.sampled_from("ab<>&'\"= /\n é"), min_size=1, max_size=6)
+_tags = st.sampled_from(["a", "b", "cd"])
+_SINGLE = re.compile(r'="([^"\']*)"')
+_START = re.compile(r"<[^/>][^>]*>")
+
+
+@st.composite
+def trees(draw: st.DrawFn, depth: int = 3) -> etree._Element:
+    """An element with attributes, texts and children."""
+    made = etree.Element(draw(_tags), draw(st.dictionaries(_tags, _plain, max_size=2)))
+    made.text = draw(st.none() | _plain)
+    for child in draw(st.lists(trees(depth - 1), max_size=3)) if depth else ():
+        child.tail = draw(st.none() | _plain)
+        made.append(child)
+    return made
+
+
+@st.composite
+def edits(draw: st.DrawFn, root: etree._Element) -> Callable[[etree._Element], None]:
+    """One change of a tree of this shape: of an attribute, a text, or of which elements there are."""
+    number = draw(st.integers(0, len(list(root.iter())) - 1))
+    value, new = draw(_plain), draw(trees(1))
+    kind = draw(st.sampled_from(["attribute", "text", "append", "remove", "move"]))
+
+    def edit(live: etree._Element) -> None:
+        nodes = list(live.iter())
+        node = nodes[min(number, len(nodes) - 1)]
+        parent = node.getparent()
+        if kind == "attribute":
+            node.set("a", value)
+        elif kind == "text":
+            node.text = value
+        elif kind == "append":
+            node.append(new)
+        elif parent is not None and kind == "remove":
+            parent.remove(node)
+        elif parent is not None:
+            parent.insert(0, node)
+
+    return edit
+
+
+@given(st.data(), trees(), st.integers(0, 3), st.sampled_from(["", "\n"]))
+def test_edited_text_in_libvirts_style(
+    data: st.DataObject, tree: etree._Element, limit: int, end: str
+) -> None:
+    """It says what the tree says, and keeps every tag that a walk through the tree keeps."""
+    written = etree.tostring(tree, encoding="unicode")
+    source = _START.sub(lambda tag: _SINGLE.sub(r"='\1'", tag[0]), written, limit) + end
+    document = Document(source)
+    for edit in data.draw(st.lists(edits(document.root), min_size=1, max_size=2)):
+        edit(document.root)
+    text = document.to_text()
+    wanted = etree.tostring(document.root, encoding="unicode")
+    assert etree.tostring(xmldoc.parse_root(text), encoding="unicode") == wanted
+    walked = xmldoc._Writer(source, document._nodes).document(document.root)
+    assert _start_tags(text) >= _start_tags(source) & _start_tags(walked)
+
+
+def _start_tags(text: str) -> Counter[str]:
+    return Counter(tag.rstrip("/>") for tag in _START.findall(text))
+
+
+def test_texts_between_edits_keep_their_quotes() -> None:
+    source = "<a>\n  <b x='1'/>\n  <c y=\"it's\"/>\n  <d z=\"2\"/>\n  <b x='3'/>\n</a>\n"
+    document = Document(source)
+    first, last = document.root.findall("b")
+    first.set("x", "4")
+    last.set("x", "5")
+    edited = source.replace("x='1'", 'x="4"').replace("x='3'", 'x="5"')
+    assert document.to_text() == edited
+
+
+def test_one_edit_in_libvirts_style_takes_over_its_quotes() -> None:
+    document = Document("<a>\n  <b x='1' y='2'/>\n  <c z=\"it's\"/>\n</a>\n")
+    document.root[0].set("y", "3")
+    assert document.to_text() == "<a>\n  <b x='1' y='3'/>\n  <c z=\"it's\"/>\n</a>\n"
 
 
 def test_removing_what_was_added_gives_the_first_text_back() -> None:
