@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, cast
 
@@ -12,19 +13,32 @@ import lark
 from libvirtcim.cim.objects import Given, GivenInstance
 from libvirtcim.cim.values import MOF_ESCAPES
 
-_GRAMMAR = r"""
-start: "instance"i "of"i NAME "{" property* "}" ";"?
-property: NAME "=" value ";"
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d+(?:[eE][+-]?\d+)?)?)"
+_STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+_TRUTH, _NULL = r"(?:true|false)\b", r"null\b"
+
+# A token takes time, one that is ignored too: what most properties are like is one token, and
+# blanks belong to the punctuation that they surround.
+_GRAMMAR = rf"""
+start: (_INSTANCE_OF | "instance"i "of"i) NAME _OPEN property* _CLOSE _END?
+property: PLAIN -> plain | NAME _IS value _END
 ?value: scalar | array
-array: "{" [scalar ("," scalar)*] "}"
-?scalar: strings | number | BOOLEAN -> boolean | NULL -> null
+array: _OPEN [scalar (_COMMA scalar)*] _CLOSE
+?scalar: strings | NUMBER -> number | TRUTH -> truth | NULL -> null
 strings: STRING+
-number: NUMBER
-BOOLEAN.2: /true\b|false\b/i
-NULL.2: /null\b/i
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
-NUMBER: /[+-]?(0[xX][0-9a-fA-F]+|\d+(\.\d+([eE][+-]?\d+)?)?)/
-STRING: /"([^"\\]|\\.)*"|'([^'\\]|\\.)*'/
+PLAIN.3: /{_NAME}\s*=\s*(?:{_STRING}|{_NUMBER}|{_TRUTH}|{_NULL})\s*;\s*/i
+_INSTANCE_OF.3: /instance\s+of\s+/i
+_OPEN.1: /\s*\{{\s*/
+_CLOSE.1: /\s*\}}\s*/
+_IS.1: /\s*=\s*/
+_END.1: /\s*;\s*/
+_COMMA.1: /\s*,\s*/
+TRUTH.2: /{_TRUTH}/i
+NULL.2: /{_NULL}/i
+NAME: /{_NAME}/
+NUMBER: /{_NUMBER}/
+STRING: /{_STRING}/
 COMMENT: /\/\/[^\n]*/ | /\/\*(.|\n)*?\*\//
 %import common.WS
 %ignore WS
@@ -39,18 +53,21 @@ class NoInstance(ValueError):
     """The text is no such declaration; says where, if that is known."""
 
 
+_PLAIN = re.compile(
+    rf"({_NAME})\s*=\s*(?:({_STRING})|({_NUMBER})|({_TRUTH})|{_NULL})", re.IGNORECASE | re.DOTALL
+)
+
+
 class _Values(lark.Transformer[Any, GivenInstance]):
     """Turns the parse tree into given values; MOF states no types."""
 
     def strings(self, parts: list[lark.Token]) -> str:
-        text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
-        # Escapes name UTF-16 units: two may be one character, and half of one is none.
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return _text(parts)
 
     def number(self, parts: list[lark.Token]) -> str:
         return str(parts[0])
 
-    def boolean(self, parts: list[lark.Token]) -> bool:
+    def truth(self, parts: list[lark.Token]) -> bool:
         return parts[0].lower() == "true"
 
     def null(self, _parts: list[lark.Token]) -> None:
@@ -63,8 +80,23 @@ class _Values(lark.Transformer[Any, GivenInstance]):
     def property(self, parts: list[Any]) -> tuple[str, Given]:
         return str(parts[0]), Given(parts[1])
 
+    def plain(self, parts: list[lark.Token]) -> tuple[str, Given]:
+        match = _PLAIN.match(parts[0])
+        assert match is not None
+        name, string, number, truth = match.groups()
+        if string is not None:
+            return name, Given(_text([string]))
+        return name, Given(number if truth is None else truth.lower() == "true")
+
     def start(self, parts: list[Any]) -> GivenInstance:
         return GivenInstance(str(parts[0]), dict(parts[1:]))
+
+
+def _text(strings: Iterable[str]) -> str:
+    """What adjacent strings, in their quotes, say together."""
+    text = "".join(_ESCAPE.sub(_unescape, string[1:-1]) for string in strings)
+    # Escapes name UTF-16 units: two may be one character, and half of one is none.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _unescape(match: re.Match[str]) -> str:
