@@ -9,14 +9,12 @@ table `[server]`, the libvirt URIs in `[connections]`, everything else at the to
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from libvirtcim.cim.declare import INTEROP
-from libvirtcim.server.settings import ServerSettings
 from libvirtcim.virt.families import FAMILIES, KNOWN, by_prefix
 from libvirtcim.virt.settings import (
     CHECK_DIRECTORY,
@@ -26,6 +24,9 @@ from libvirtcim.virt.settings import (
     VSI_ANNOUNCEMENTS,
     EventSettings,
 )
+
+if TYPE_CHECKING:
+    from libvirtcim.server.settings import ServerSettings
 
 CONFIG_FILE = Path("/etc/libvirtcim.toml")
 LEGACY_FILE = Path("/etc/libvirt-cim.conf")
@@ -129,15 +130,21 @@ class General:
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """All settings of one process."""
+class HostConfig:
+    """The settings of hosts: all that is needed inside a CIM server."""
 
     general: General
-    server: ServerSettings
     connections: Mapping[str, str]
     """Family prefix → libvirt URI."""
     sources: tuple[Path, ...]
     """Files that were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config(HostConfig):
+    """All settings of one process."""
+
+    server: ServerSettings
 
 
 def option_fields(settings: type[Any]) -> Iterator[tuple[Field[Any], Any]]:
@@ -158,27 +165,55 @@ def load(
     `flags` are setting names to values (text or typed) and win over the files. Connections given as
     flags replace those of the file as a whole. Raises ConfigError.
     """
-    general: dict[str, Any] = {}
-    server: dict[str, Any] = {}
-    chosen: Mapping[str, Any] = {}
-    sources = []
+    from libvirtcim.server.settings import ServerSettings
+
+    read = _read(path, legacy)
+    if read.server_file is not None:
+        _check_names(read.server_file, "[server] ", read.server, ServerSettings)
+    for name, value in (flags or {}).items():
+        (read.general if name in _names(General) else read.server)[name] = value
+    return Config(
+        _settings(General, read.general),
+        _connections(connections or read.connections),
+        tuple(read.sources),
+        _settings(ServerSettings, read.server),
+    )
+
+
+def load_hosts(path: Path | None = None, legacy: Path = LEGACY_FILE) -> HostConfig:
+    """The configuration without the settings of the server, whose table is not looked at. As `load`."""
+    read = _read(path, legacy)
+    return HostConfig(
+        _settings(General, read.general), _connections(read.connections), tuple(read.sources)
+    )
+
+
+@dataclass(slots=True)
+class _Read:
+    """What files say, checked as far as names go; later ones count.
+
+    `server`: the settings of the server, unchecked, out of `server_file`.
+    """
+
+    general: dict[str, Any] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
+    server_file: Path | None = None
+    connections: Mapping[str, Any] = field(default_factory=dict)
+    sources: list[Path] = field(default_factory=list)
+
+
+def _read(path: Path | None, legacy: Path) -> _Read:
+    read = _Read()
     if legacy.exists():
-        general.update(_legacy(legacy))
-        sources.append(legacy)
+        read.general.update(_legacy(legacy))
+        read.sources.append(legacy)
     file = path or (CONFIG_FILE if CONFIG_FILE.exists() else None)
     if file is not None:
-        top, in_server, chosen = _toml(file)
-        general.update(top)
-        server.update(in_server)
-        sources.append(file)
-    for name, value in (flags or {}).items():
-        (general if name in _names(General) else server)[name] = value
-    return Config(
-        _settings(General, general),
-        _settings(ServerSettings, server),
-        _connections(connections or chosen),
-        tuple(sources),
-    )
+        top, read.server, read.connections = _toml(file)
+        read.server_file = file
+        read.general.update(top)
+        read.sources.append(file)
+    return read
 
 
 def _names(settings: type[Any]) -> set[str]:
@@ -186,23 +221,29 @@ def _names(settings: type[Any]) -> set[str]:
 
 
 def _toml(path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    import tomllib
+
     try:
         top = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     server = top.pop("server", {})
     connections = top.pop("connections", {})
-    for where, table, known in (("", top, General), ("[server] ", server, ServerSettings)):
-        if not isinstance(table, dict):
-            raise ConfigError(f"{path}: {where}must be a table")
-        for name in table:
-            if name not in _names(known):
-                raise ConfigError(
-                    f"{path}: unknown setting {where}{name}; known: {', '.join(sorted(_names(known)))}"
-                )
+    _check_names(path, "", top, General)
+    if not isinstance(server, dict):
+        raise ConfigError(f"{path}: [server] must be a table")
     if not isinstance(connections, dict):
         raise ConfigError(f"{path}: connections must be a table of family = URI")
     return top, server, connections
+
+
+def _check_names(path: Path, where: str, given: Mapping[str, Any], known: type[Any]) -> None:
+    names = _names(known)
+    for name in given:
+        if name not in names:
+            raise ConfigError(
+                f"{path}: unknown setting {where}{name}; known: {', '.join(sorted(names))}"
+            )
 
 
 def _legacy(path: Path) -> dict[str, Any]:

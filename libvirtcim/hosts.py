@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from libvirtcim.config import Config, General
+from libvirtcim.config import General, HostConfig
 from libvirtcim.virt.host import Hosts
 from libvirtcim.virt.settings import (
     EventSettings,
@@ -16,7 +16,7 @@ from libvirtcim.virt.settings import (
 )
 
 
-def hosts_of(config: Config) -> Hosts:
+def hosts_of(config: HostConfig) -> Hosts:
     """The hosts of a configuration; nothing is opened yet."""
     return Hosts(
         config.connections,

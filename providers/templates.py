@@ -7,12 +7,12 @@ client takes one, changes what it wants and sends it back. Templates exist nowhe
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from libvirtcim.cim.associations import Association, Handler, Target
 from libvirtcim.cim.provider import ProviderRequest, ReadyMade
+from libvirtcim.cim.values import unique_id
 from libvirtcim.providers import capabilities
 from libvirtcim.providers.common import HostItem, Provided, association, translated
 from libvirtcim.providers.resource_pool import PoolItem
@@ -373,7 +373,7 @@ def _systems_of(
     with translated("Unable to read the host's capabilities"):
         for values in _new_guests(item):
             # a new one each time: it is what the guest will be called by if the client keeps it
-            values["InstanceID"] = f"{item.prefix}:{uuid.uuid4()}"
+            values["InstanceID"] = f"{item.prefix}:{unique_id()}"
             yield Target(VSSD, ReadyMade(values), extra=policy(3, 0))
 
 

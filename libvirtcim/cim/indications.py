@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from libvirtcim.cim import made
 from libvirtcim.cim.errors import InvalidClass, NotSupported
 from libvirtcim.cim.objects import Instance, Value
 from libvirtcim.cim.schema import Schema
-from libvirtcim.cim.values import timestamp
+from libvirtcim.cim.values import timestamp, unique_id
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +164,7 @@ class _Publish:
 def _common() -> dict[str, Value]:
     """CIM_Indication's own properties, where the source has nothing better (DSP1054 8.2)."""
     return {
-        "IndicationIdentifier": f"libvirtcim:{uuid.uuid4()}",
+        "IndicationIdentifier": f"libvirtcim:{unique_id()}",
         "IndicationTime": timestamp(datetime.now(UTC)),
     }
 

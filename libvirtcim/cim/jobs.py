@@ -17,7 +17,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -164,7 +163,7 @@ class Jobs:
     def start(self, purpose: Purpose, work: Work) -> Job:
         """Begins a job, or lets it wait for its turn; returns at once."""
         now = time.time()
-        job = Job(str(uuid.uuid4()), purpose, now, now, self.settings.retention)
+        job = Job(values.unique_id(), purpose, now, now, self.settings.retention)
         with self._changed:
             if self._closed:
                 raise Failed("The server is ending; no more jobs are taken")

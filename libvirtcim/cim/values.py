@@ -118,3 +118,10 @@ def _element(value: Any, declared: PropertyInfo | ParameterInfo) -> Value:
             raise TypeMismatch(f"{declared.name} is no embedded instance")
         return value
     return scalar(value, declared.type, declared.name)
+
+
+def unique_id() -> str:
+    """A random UUID as text, for ids that nothing else gives."""
+    from uuid import uuid4  # which takes longer to load than most modules here
+
+    return str(uuid4())

@@ -40,7 +40,7 @@ class Service:
     """A broker and its hosts, from opening to closing."""
 
     def __init__(self, file: Path) -> None:
-        chosen = config.load(None if file == config.CONFIG_FILE else file)
+        chosen = config.load_hosts(None if file == config.CONFIG_FILE else file)
         _start_logging(chosen.general.log_level)
         self.hosts: Hosts = hosts_of(chosen)
         self.broker: Broker = composition.broker(

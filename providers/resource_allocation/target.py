@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,7 +63,7 @@ class Target:
         views = (self.domain, *self.host.last_seen())
         taken = {(nic.mac or "").lower() for view in views for nic in view.interfaces}
         while True:
-            last = ":".join(f"{byte:02x}" for byte in secrets.token_bytes(3))
+            last = ":".join(f"{byte:02x}" for byte in os.urandom(3))
             mac = f"{self.family.mac_prefix}:{last}"
             if mac.lower() not in taken:
                 return mac

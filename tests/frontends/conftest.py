@@ -101,7 +101,7 @@ def _embedded(_request: pytest.FixtureRequest) -> Iterator[Front]:
     settings = ServerSettings(listen=(("127.0.0.1", 0),))
     connections = sample_connections()
     hosts = Hosts(connections)
-    server = serve.make_server(Config(General(), settings, connections, sources=()), hosts)
+    server = serve.make_server(Config(General(), connections, (), settings), hosts)
     server.start()
     try:
         yield WireFront(EMBEDDED, server.urls[0], SCHEMA)

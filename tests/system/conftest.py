@@ -47,7 +47,7 @@ def running(
 ) -> Iterator[Served]:
     """Serves the connections on a free port until the test is over; `settings` of the server."""
     chosen = ServerSettings(listen=(("127.0.0.1", 0),), **{"subscriptions": "", **settings})
-    config = Config(General(), chosen, connections, sources=())
+    config = Config(General(), connections, (), chosen)
     hosts = Hosts(
         connections,
         settings=HostSettings(side_file_dir=None, events=events or EventSettings()),
