@@ -112,7 +112,7 @@ def test_what_is_included_and_taken_out_again_leaves_no_trace(before: str) -> No
 def test_a_change_that_libvirt_does_not_keep_is_taken_back() -> None:
     before = "<filter name='f'><rule action='drop' direction='in'/></filter>"
     host, recorded = host_with(before)
-    recorded.forgets = '<filterref filter="g"/>'
+    recorded.forgets = "<filterref filter='g'/>"
 
     def check(made: Filter) -> None:
         if "g" not in made.view.included:
