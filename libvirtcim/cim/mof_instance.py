@@ -16,24 +16,26 @@ from libvirtcim.cim.values import MOF_ESCAPES
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d+(?:[eE][+-]?\d+)?)?)"
 _STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
+_BLANK, _BLANKS = r"[ \t\f\r\n]*", r"[ \t\f\r\n]+"
 _TRUTH, _NULL = r"(?:true|false)\b", r"null\b"
 
 # A token takes time, one that is ignored too: what most properties are like is one token, and
 # blanks belong to the punctuation that they surround.
 _GRAMMAR = rf"""
-start: (_INSTANCE_OF | "instance"i "of"i) NAME _OPEN property* _CLOSE _END?
+start: (HEAD | "instance"i "of"i NAME _OPEN) property* (_FOOT | _CLOSE _END?)
 property: PLAIN -> plain | NAME _IS value _END
 ?value: scalar | array
 array: _OPEN [scalar (_COMMA scalar)*] _CLOSE
 ?scalar: strings | NUMBER -> number | TRUTH -> truth | NULL -> null
 strings: STRING+
-PLAIN.3: /{_NAME}\s*=\s*(?:{_STRING}|{_NUMBER}|{_TRUTH}|{_NULL})\s*;\s*/i
-_INSTANCE_OF.3: /instance\s+of\s+/i
-_OPEN.1: /\s*\{{\s*/
-_CLOSE.1: /\s*\}}\s*/
-_IS.1: /\s*=\s*/
-_END.1: /\s*;\s*/
-_COMMA.1: /\s*,\s*/
+PLAIN.3: /{_NAME}{_BLANK}={_BLANK}(?:{_STRING}|{_NUMBER}|{_TRUTH}|{_NULL}){_BLANK};{_BLANK}/i
+HEAD.3: /instance{_BLANKS}of{_BLANKS}{_NAME}{_BLANK}\{{{_BLANK}/i
+_FOOT.2: /\}}{_BLANK};{_BLANK}/
+_OPEN.1: /{_BLANK}\{{{_BLANK}/
+_CLOSE.1: /{_BLANK}\}}{_BLANK}/
+_IS.1: /{_BLANK}={_BLANK}/
+_END.1: /{_BLANK};{_BLANK}/
+_COMMA.1: /{_BLANK},{_BLANK}/
 TRUTH.2: /{_TRUTH}/i
 NULL.2: /{_NULL}/i
 NAME: /{_NAME}/
@@ -54,7 +56,8 @@ class NoInstance(ValueError):
 
 
 _PLAIN = re.compile(
-    rf"({_NAME})\s*=\s*(?:({_STRING})|({_NUMBER})|({_TRUTH})|{_NULL})", re.IGNORECASE | re.DOTALL
+    rf"({_NAME}){_BLANK}={_BLANK}(?:({_STRING})|({_NUMBER})|({_TRUTH})|{_NULL})",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
@@ -89,7 +92,8 @@ class _Values(lark.Transformer[Any, GivenInstance]):
         return name, Given(number if truth is None else truth.lower() == "true")
 
     def start(self, parts: list[Any]) -> GivenInstance:
-        return GivenInstance(str(parts[0]), dict(parts[1:]))
+        # a name, or all that stands before the properties
+        return GivenInstance(parts[0].partition("{")[0].split()[-1], dict(parts[1:]))
 
 
 def _text(strings: Iterable[str]) -> str:

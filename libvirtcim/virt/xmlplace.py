@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 
 from lxml import etree
@@ -181,16 +181,7 @@ def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ..
         element.tail = None
         parent.append(element)
         return
-    rank = _ranks(order)
-    own = rank.get(str(element.tag))
-    position = len(children)
-    same = [index for index, child in enumerate(children) if child.tag == element.tag]
-    if same:
-        position = same[-1] + 1
-    elif own is not None:
-        ranks = [rank.get(str(child.tag), -1) for child in children]
-        if any(index >= 0 for index in ranks):
-            position = max((i + 1 for i, r in enumerate(ranks) if 0 <= r <= own), default=0)
+    position = _position(children, str(element.tag), _ranks(order))
     before = parent.text
     if position:
         previous = children[position - 1]
@@ -204,6 +195,24 @@ def insert(parent: etree._Element, element: etree._Element, order: tuple[str, ..
     else:
         element.tail = indent
     parent.insert(position, element)
+
+
+def _position(children: Sequence[etree._Element], tag: str, rank: Mapping[str, int]) -> int:
+    """Where an element of this tag belongs among the children of its parent."""
+    tags = [str(child.tag) for child in children]
+    if tag in tags:
+        return len(tags) - tags[::-1].index(tag)
+    own, end = rank.get(tag), len(tags)
+    if own is None:
+        return end
+    for index in reversed(range(len(tags))):
+        other = rank.get(tags[index])
+        if other is None:
+            continue
+        if other <= own:
+            return index + 1
+        end = 0
+    return end
 
 
 @cache

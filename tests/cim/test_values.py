@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -124,6 +125,31 @@ def test_embedded_instances(text: str, classname: str, expected: dict[str, Any])
     instance = embedded.read(text)
     assert instance.classname == classname
     assert {name: value.value for name, value in instance.values.items()} == expected
+
+
+_gaps = st.sampled_from([" ", "\n\t", "/* ; } = */", " // } ;\n", "\r\n  /**/ "])
+_VALUES: dict[str, Any] = {
+    '"a;\\"b"': 'a;"b',
+    "'}'": "}",
+    "-0x1F": "-0x1F",
+    "+1.5e-3": "+1.5e-3",
+    "tRUE": True,
+    "NULL": None,
+    "{ 1 , 'x' , null }": ["1", "x", None],
+    "'a' \"b\"": "ab",
+}
+
+
+@given(st.lists(st.sampled_from(sorted(_VALUES)), max_size=4), st.data())
+def test_blanks_and_comments_between_tokens_say_nothing(given_values: list[str], data: Any) -> None:
+    tokens = ["instance", "of", "X_y", "{"]
+    for number, value in enumerate(given_values):
+        tokens += [f"p{number}", "=", *value.split(" "), ";"]
+    text = "".join(token + data.draw(_gaps) for token in [*tokens, "}", ";"])
+    read = embedded.read(text)
+    plain = embedded.read(re.sub(r" ([={},;])", r"\1", " ".join([*tokens, "};"])))
+    assert read == plain
+    assert [value.value for value in read.values.values()] == [_VALUES[v] for v in given_values]
 
 
 @pytest.mark.parametrize(
