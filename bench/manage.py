@@ -86,6 +86,8 @@ def measure(repetitions: int, progress: Callable[[str], None]) -> Result:
 
 Form = Callable[[GivenInstance], Any]
 """How settings are sent."""
+Call = Callable[[], object]
+"""What is timed: its arguments are made before, as a client makes them."""
 
 
 def _as_text(instance: GivenInstance) -> str:
@@ -99,12 +101,12 @@ def _compare(
 ) -> tuple[list[Compared], float]:
     """What methods cost, and the seconds of libvirt's attach of a disk."""
 
-    def call(method: str, **arguments: Any) -> None:
+    def call(method: str, **arguments: Any) -> Call:
         given = {name: Given(value) for name, value in arguments.items()}
-        broker.invoke_method(CONTEXT, SERVICE, method, given)
+        return partial(broker.invoke_method, CONTEXT, SERVICE, method, given)
 
-    def define(name: str, form: Form) -> None:
-        call(
+    def define(name: str, form: Form) -> Call:
+        return call(
             "DefineSystem",
             SystemSettings=form(_settings("VirtualSystem", VirtualSystemIdentifier=name)),
             ResourceSettings=[
@@ -114,8 +116,8 @@ def _compare(
             ],
         )
 
-    def add(name: str, form: Form) -> None:
-        call(
+    def add(name: str, form: Form) -> Call:
+        return call(
             "AddResourceSettings",
             AffectedConfiguration=InstancePath(
                 "KVM_VirtualSystemSettingData", (("InstanceID", f"KVM:{name}"),), "root/virt"
@@ -129,19 +131,16 @@ def _compare(
         f"<disk type='file' device='disk'><source file='{image}'/>"
         "<target dev='vdb' bus='virtio'/></disk>"
     )
-    define("model", _as_it_is)
+    define("model", _as_it_is)()
     text = raw.lookupByName("model").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
     text = re.sub("<uuid>.*?</uuid>|<mac .*?/>", "", text)
 
-    def define_theirs(name: str) -> None:
-        raw.defineXML(text.replace("<name>model<", f"<name>{name}<"))
+    def define_theirs(name: str) -> Call:
+        return partial(raw.defineXML, text.replace("<name>model<", f"<name>{name}<"))
 
-    def attach(name: str) -> None:
-        raw.lookupByName(name).attachDeviceFlags(disk, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
-
-    turns: list[dict[str, Callable[[str], None]]] = [
-        {"define": define_theirs, "add": partial(_edit, raw, disk=disk)},
-        {"define": define_theirs, "attach": attach},
+    turns: list[dict[str, Callable[[str], Call]]] = [
+        {"define": define_theirs, "add": lambda name: partial(_edit, raw, name, disk)},
+        {"define": define_theirs, "attach": lambda name: partial(_attach, raw, name, disk)},
     ]
     for words, form in FORMS.items():
         turns.append(
@@ -154,8 +153,9 @@ def _compare(
     names = [f"made-{number}" for number in range(IN_A_ROW)]
     for _ in range(repetitions):
         for turn in turns:
-            for what, act in turn.items():
-                times[what].append(_seconds(act, names) / len(names))
+            for what, prepare in turn.items():
+                calls = [prepare(name) for name in names]
+                times[what].append(_seconds(calls) / len(calls))
             for name in names:
                 raw.lookupByName(name).undefine()
     middle = {name: median(found) for name, found in times.items()}
@@ -169,7 +169,11 @@ def _compare(
 FLOORS = ("define", "add", "attach")
 
 
-def _edit(raw: Any, name: str, *, disk: str) -> None:
+def _attach(raw: Any, name: str, disk: str) -> None:
+    raw.lookupByName(name).attachDeviceFlags(disk, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+
+
+def _edit(raw: Any, name: str, disk: str) -> None:
     """A disk added as an editor does it: what is there is read, changed, and defined."""
     domain = raw.lookupByName(name)
     domain.isActive()
@@ -184,10 +188,10 @@ def _as_it_is(instance: GivenInstance) -> GivenInstance:
 FORMS: dict[str, Form] = {"": _as_it_is, ", settings as text": _as_text}
 
 
-def _seconds(act: Callable[[str], object], names: Sequence[str]) -> float:
+def _seconds(calls: Sequence[Call]) -> float:
     began = time.perf_counter()
-    for name in names:
-        act(name)
+    for call in calls:
+        call()
     return time.perf_counter() - began
 
 
