@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import libvirt
 
 from libvirtcim.virt.domain import Domain
-from libvirtcim.virt.xmldoc import escape_text
+from libvirtcim.virt.xmlwriter import escape_text
 
 NOSTATE: int = libvirt.VIR_DOMAIN_NOSTATE
 RUNNING: int = libvirt.VIR_DOMAIN_RUNNING

@@ -13,7 +13,7 @@ from typing import Generic
 
 from libvirtcim.virt.event_notes import Note, What
 from libvirtcim.virt.pools import DefinitionT, Managed
-from libvirtcim.virt.xmldoc import escape_text
+from libvirtcim.virt.xmlwriter import escape_text
 
 
 @dataclass(frozen=True, slots=True)

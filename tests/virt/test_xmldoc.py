@@ -18,6 +18,7 @@ from libvirtcim.virt.devices.interface import Interface
 from libvirtcim.virt.domain import Domain
 from libvirtcim.virt.errors import Invalid
 from libvirtcim.virt.xmldoc import Document
+from libvirtcim.virt.xmlwriter import Writer
 
 _names = st.sampled_from(["vendor", "note", "x:extra", "a-b", "_u", "ünï", "disk2", "source"])
 _text = st.text(
@@ -241,7 +242,8 @@ def test_edited_text_in_libvirts_style(
     text = document.to_text()
     wanted = etree.tostring(document.root, encoding="unicode")
     assert etree.tostring(xmldoc.parse_root(text), encoding="unicode") == wanted
-    walked = xmldoc._Writer(source, document._nodes).document(document.root)
+    as_read = list(xmldoc.parse_root(source).iter())
+    walked = Writer(source, as_read, document._nodes).document(document.root)
     assert _start_tags(text) >= _start_tags(source) & _start_tags(walked)
 
 
