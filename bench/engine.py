@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -31,6 +32,7 @@ class Engine:
     """Everything behind the sockets over a fresh, connected host that has read no guest yet."""
 
     def __init__(self, uri: str) -> None:
+        gc.collect()  # else what a host before has read could be shared
         self._hosts = Hosts({PREFIX: uri}, settings=HostSettings(side_file_dir=None))
         self._hosts.host(PREFIX).connection.call(lambda raw: raw.getType())
         self._broker = composition.broker(self._hosts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, NamedTuple, Self, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 from lxml import etree
 
@@ -225,6 +226,14 @@ class XmlObject(metaclass=_Slotted):
         memo[key] = frozen
         return cast(Self, frozen)
 
+    def freeze_shared(self, memo: Memo) -> Self:
+        """As `freeze`; elements that are written alike, in whatever documents, become one shared object."""
+        text = (type(self), etree.tostring(self.element, with_tail=False))
+        known = _SHARED.get(text)
+        if known is None:
+            known = _SHARED[text] = self.freeze(memo)
+        return cast(Self, known)
+
     def values(self) -> dict[str, Any]:
         """All declared properties by name."""
         return {name: getattr(self, name) for name in self.properties}
@@ -236,6 +245,10 @@ class XmlObject(metaclass=_Slotted):
             if value not in (None, False, ())
         )
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_SHARED: WeakValueDictionary[tuple[type[XmlObject], bytes], XmlObject] = WeakValueDictionary()
+"""The frozen objects in use by what they say: guests of one host have many devices in common."""
 
 
 class _Frozen:
@@ -272,7 +285,7 @@ def _make_frozen(live: type[XmlObject]) -> type[XmlObject]:
     """Generate the frozen subclass of a declared class: one slot per property."""
     names = (*live.properties, *live.computed_properties)
     body: dict[str, Any] = {
-        "__slots__": names,
+        "__slots__": (*names, "__weakref__"),
         "__module__": live.__module__,
         "__doc__": f"Frozen form of {live.__name__}.",
     }

@@ -110,37 +110,51 @@ class Path:
 class Finder:
     """Finds paths below one element that does not change meanwhile; looks at its children once."""
 
-    __slots__ = ("_below", "_first", "element")
+    __slots__ = ("_below", "_children", "element")
 
     def __init__(self, element: etree._Element) -> None:
         self.element = element
-        self._first: dict[object, etree._Element] = {}
+        self._children: dict[object, list[etree._Element]] = {}
         for child in element:
-            self._first.setdefault(child.tag, child)
+            self._children.setdefault(child.tag, []).append(child)
         self._below: dict[str, Finder] = {}
 
     @property
     def tags(self) -> Collection[object]:
         """The tags of the element's children."""
-        return self._first.keys()
+        return self._children.keys()
 
     def find(self, path: Path) -> etree._Element | None:
         """The first element at the path, or None; the same as `path.find(element)`."""
         if path.tag is not None:
-            return self._first.get(path.tag)
-        steps = path.steps
-        if not steps:
-            return self.element
-        tag, name, _value = steps[0]
-        child = self._first.get(tag)
-        if child is None:
-            return None
+            found = self._children.get(path.tag)
+            return None if found is None else found[0]
+        there = self._at(path)
+        return None if there is None else there.element
+
+    def children(self, path: Path, tags: Sequence[str]) -> Sequence[etree._Element]:
+        """The children with these tags of the first element at the path, in their order."""
+        there = self._at(path)
+        if there is None:
+            return ()
+        if len(tags) == 1:
+            return there._children.get(tags[0], ())
+        return [child for child in there.element if child.tag in tags]
+
+    def _at(self, path: Path) -> Finder | None:
+        """Finds below the first element at the path."""
+        if not path.steps:
+            return self
+        tag, name, _value = path.steps[0]
         if name is not None:
-            return path.find(self.element)
+            found = path.find(self.element)
+            return None if found is None else Finder(found)
         below = self._below.get(tag)
         if below is None:
-            below = self._below[tag] = Finder(child)
-        return below.find(path.rest)
+            if tag not in self._children:
+                return None
+            below = self._below[tag] = Finder(self._children[tag][0])
+        return below._at(path.rest)
 
 
 def _matching(

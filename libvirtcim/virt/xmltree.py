@@ -116,6 +116,14 @@ class _String(_Scalar[str]):
     def encode(self, value: str) -> str:
         return value
 
+    def freeze(self, finder: Finder, memo: Memo) -> str | None:
+        """As of any property; most are of this kind."""
+        target = finder.find(self.path)
+        if target is None:
+            return None
+        text = target.text or "" if self.attribute is None else target.get(self.attribute)
+        return None if text is None else sys.intern(text)
+
 
 class Attr(_String):
     """An attribute: `Attr("type")` of the element itself, `Attr("target", "dev")` of a child.
@@ -381,7 +389,8 @@ class Children(Property[tuple[ObjectT, ...]], Generic[ObjectT]):
         return tuple([self.kinds[str(e.tag)](e) for e in self._elements(target)])
 
     def freeze(self, finder: Finder, memo: Memo) -> tuple[ObjectT, ...]:
-        return tuple([found.freeze(memo) for found in self.value_of(finder.find(self.path))])
+        elements = finder.children(self.path, self.members)
+        return tuple([self.kinds[str(e.tag)](e).freeze_shared(memo) for e in elements])
 
     def write(self, obj: XmlObject, value: tuple[ObjectT, ...]) -> None:
         wanted = [item.element for item in value]

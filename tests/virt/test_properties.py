@@ -7,6 +7,7 @@ trip writes each property into an empty element. A property missing in either fa
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 import tracemalloc
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 import libvirtcim.virt
+from libvirtcim.virt import xmlobject
 from libvirtcim.virt.devices.address import Address
 from libvirtcim.virt.devices.chardev import Channel, Console, Parallel, Serial
 from libvirtcim.virt.devices.controller import Controller
@@ -664,8 +666,34 @@ def test_secrets_are_not_shown() -> None:
     assert graphics.passwd == "geheim"
 
 
+_TWO = "<domain><name>{}</name><devices><input type='{}' bus='ps2'/><input type='tablet'/></devices></domain>"
+
+
+def test_devices_that_say_the_same_are_one_object() -> None:
+    first, second = (
+        Domain.view(_TWO.format("a", "mouse")),
+        Domain.view(_TWO.format("b", "keyboard")),
+    )
+    assert first.inputs[1] is second.inputs[1]
+    assert [one.type for one in second.inputs] == ["keyboard", "tablet"]
+    assert Input.view("<input type='tablet'/>") == first.inputs[1]
+
+
+def test_shared_devices_go_with_the_last_guest() -> None:
+    gc.collect()
+    before = len(xmlobject._SHARED)
+    views = [Domain.view(_TWO.format(name, f"new-{name}")) for name in "ab"]
+    assert len(xmlobject._SHARED) >= before + 2
+    del views
+    gc.collect()
+    assert len(xmlobject._SHARED) <= before
+
+
 def test_a_frozen_guest_is_small() -> None:
-    texts = [DOMAIN_XML.replace("<name>n<", f"<name>guest-{n}<") for n in range(100)]
+    texts = [
+        DOMAIN_XML.replace("<name>n<", f"<name>guest-{n}<").replace("<disk ", f"<disk own='{n}' ")
+        for n in range(100)
+    ]
     Domain.view(DOMAIN_XML)
     tracemalloc.start()
     try:
