@@ -122,8 +122,10 @@ def _displays(item: GuestItem) -> list[Graphics]:
 
 def access_points(item: GuestItem) -> Iterator[AccessPoint]:
     """The access points of one guest, read with LIVE: of each display the port's own, then its viewers'."""
-    sockets = item.reading.once("tcp_sockets", tcp_sockets) if item.guest.active else {}
-    for display in _displays(item):
+    displays = _displays(item)
+    in_use = item.guest.active and any(display.port for display in displays)
+    sockets = item.reading.once("tcp_sockets", tcp_sockets) if in_use else {}
+    for display in displays:
         at_port = sockets.get(display.port or UNCHOSEN_PORT, ())
         own = [socket for socket in at_port if socket.belongs_to(display.listen)]
         if any(socket.peer is None for socket in own):

@@ -136,10 +136,16 @@ def _guest_of(
 def _of_guest(
     _request: ProviderRequest, _base: str, item: GuestItem, _wanted: frozenset[str]
 ) -> Iterable[Target]:
+    name = item.guest.name
     with translated("Unable to list snapshots"):
-        for found in _snapshots(item.prefix, item.reading):
-            if found.snapshot.guest == item.guest.name:
-                yield Target(BASE, found)
+        of_guest: list[Snapshot] = item.reading.once(
+            f"snapshots of {name}",
+            lambda: item.reading.host.connection.call(
+                lambda raw: snapshots.read_snapshots_of(raw, name)
+            ),
+        )
+    for snapshot in of_guest:
+        yield Target(BASE, SnapshotItem(item.prefix, item.reading, snapshot))
 
 
 def _current_of(

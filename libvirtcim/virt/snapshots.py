@@ -63,6 +63,16 @@ def read_snapshots(raw: Any) -> list[Snapshot]:
     return found
 
 
+def read_snapshots_of(raw: Any, guest: str) -> list[Snapshot]:
+    """The snapshots of one guest; none where it is gone, or the driver has none."""
+    try:
+        return snapshots_of(raw.lookupByName(guest))
+    except libvirt.libvirtError as exc:
+        if exc.get_error_code() in (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_DOMAIN):
+            return []
+        raise
+
+
 def snapshots_of(domain: Any) -> list[Snapshot]:
     """The snapshots of one guest, parents before their children; raises libvirtError."""
     listed = domain.listAllSnapshots(libvirt.VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL)
