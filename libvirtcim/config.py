@@ -168,8 +168,8 @@ def load(
     from libvirtcim.server.settings import ServerSettings
 
     read = _read(path, legacy)
-    if read.server_file is not None:
-        _check_names(read.server_file, "[server] ", read.server, ServerSettings)
+    if read.server:
+        _check_names(read.sources[-1], "[server] ", read.server, ServerSettings)
     for name, value in (flags or {}).items():
         (read.general if name in _names(General) else read.server)[name] = value
     return Config(
@@ -192,12 +192,11 @@ def load_hosts(path: Path | None = None, legacy: Path = LEGACY_FILE) -> HostConf
 class _Read:
     """What files say, checked as far as names go; later ones count.
 
-    `server`: the settings of the server, unchecked, out of `server_file`.
+    `server`: the settings of the server, unchecked, out of the last of the `sources`.
     """
 
     general: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
-    server_file: Path | None = None
     connections: Mapping[str, Any] = field(default_factory=dict)
     sources: list[Path] = field(default_factory=list)
 
@@ -210,7 +209,6 @@ def _read(path: Path | None, legacy: Path) -> _Read:
     file = path or (CONFIG_FILE if CONFIG_FILE.exists() else None)
     if file is not None:
         top, read.server, read.connections = _toml(file)
-        read.server_file = file
         read.general.update(top)
         read.sources.append(file)
     return read

@@ -27,17 +27,13 @@ from libvirtcim.providers.jobs import jobs_of
 from libvirtcim.virt.host import Hosts
 
 if TYPE_CHECKING:
-    from libvirtcim.methods.operation import LongOperation, Operation, Operations
+    from libvirtcim.methods.operation import Operation, Operations
 
 OK = 2
 """OperationalStatus of what works."""
 COMPATIBLE_REVISION = "1347"
 """The revision of libvirt-cim whose behaviour is offered: clients compare the number."""
 UNKNOWN_CHANGESET = "Unknown"
-
-
-def _no_operations() -> Operations:
-    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Service:
     columns: Columns
     dispatches: bool = True
     """Whether calls of methods reach it; else its class is registered for instances alone."""
-    operations: Callable[[], Operations] = _no_operations
+    operations: Callable[[], Operations] = dict
     """Loads what carries its methods out."""
     unsupported: tuple[str, ...] = ()
 
@@ -285,7 +281,7 @@ class ServiceProvider(PerHostProvider):
 
     def _carry_out(
         self,
-        operation: Operation | LongOperation,
+        operation: Operation,
         request: ProviderRequest,
         path: InstancePath,
         arguments: Mapping[str, Value],

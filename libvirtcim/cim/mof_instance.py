@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ _NUMBER = r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+(?:\.\d+(?:[eE][+-]?\d+)?)?)"
 _STRING = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'"""
 _BLANK, _BLANKS = r"[ \t\f\r\n]*", r"[ \t\f\r\n]+"
 _TRUTH, _NULL = r"(?:true|false)\b", r"null\b"
+_PLAIN = rf"({_NAME}){_BLANK}={_BLANK}(?:({_STRING})|({_NUMBER})|({_TRUTH})|{_NULL})"
 
 # A token takes time, one that is ignored too: what most properties are like is one token, and
 # blanks belong to the punctuation that they surround.
@@ -28,7 +29,7 @@ property: PLAIN -> plain | NAME _IS value _END
 array: _OPEN [scalar (_COMMA scalar)*] _CLOSE
 ?scalar: strings | NUMBER -> number | TRUTH -> truth | NULL -> null
 strings: STRING+
-PLAIN.3: /{_NAME}{_BLANK}={_BLANK}(?:{_STRING}|{_NUMBER}|{_TRUTH}|{_NULL}){_BLANK};{_BLANK}/i
+PLAIN.3: /{_PLAIN}{_BLANK};{_BLANK}/i
 HEAD.3: /instance{_BLANKS}of{_BLANKS}{_NAME}{_BLANK}\{{{_BLANK}/i
 _FOOT.2: /\}}{_BLANK};{_BLANK}/
 _OPEN.1: /{_BLANK}\{{{_BLANK}/
@@ -48,6 +49,7 @@ COMMENT: /\/\/[^\n]*/ | /\/\*(.|\n)*?\*\//
 %ignore "\ufeff"
 """
 
+_PARTS = re.compile(_PLAIN, re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:[xX]([0-9a-fA-F]{1,4})|(.))", re.DOTALL)
 
 
@@ -55,22 +57,18 @@ class NoInstance(ValueError):
     """The text is no such declaration; says where, if that is known."""
 
 
-_PLAIN = re.compile(
-    rf"({_NAME}){_BLANK}={_BLANK}(?:({_STRING})|({_NUMBER})|({_TRUTH})|{_NULL})",
-    re.IGNORECASE | re.DOTALL,
-)
-
-
 class _Values(lark.Transformer[Any, GivenInstance]):
     """Turns the parse tree into given values; MOF states no types."""
 
-    def strings(self, parts: list[lark.Token]) -> str:
-        return _text(parts)
+    def strings(self, parts: Sequence[str]) -> str:
+        text = "".join(_ESCAPE.sub(_unescape, part[1:-1]) for part in parts)
+        # Escapes name UTF-16 units: two may be one character, and half of one is none.
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
     def number(self, parts: list[lark.Token]) -> str:
         return str(parts[0])
 
-    def truth(self, parts: list[lark.Token]) -> bool:
+    def truth(self, parts: Sequence[str]) -> bool:
         return parts[0].lower() == "true"
 
     def null(self, _parts: list[lark.Token]) -> None:
@@ -84,23 +82,16 @@ class _Values(lark.Transformer[Any, GivenInstance]):
         return str(parts[0]), Given(parts[1])
 
     def plain(self, parts: list[lark.Token]) -> tuple[str, Given]:
-        match = _PLAIN.match(parts[0])
+        match = _PARTS.match(parts[0])
         assert match is not None
         name, string, number, truth = match.groups()
         if string is not None:
-            return name, Given(_text([string]))
-        return name, Given(number if truth is None else truth.lower() == "true")
+            return name, Given(self.strings([string]))
+        return name, Given(number if truth is None else self.truth([truth]))
 
     def start(self, parts: list[Any]) -> GivenInstance:
         # a name, or all that stands before the properties
         return GivenInstance(parts[0].partition("{")[0].split()[-1], dict(parts[1:]))
-
-
-def _text(strings: Iterable[str]) -> str:
-    """What adjacent strings, in their quotes, say together."""
-    text = "".join(_ESCAPE.sub(_unescape, string[1:-1]) for string in strings)
-    # Escapes name UTF-16 units: two may be one character, and half of one is none.
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from libvirtcim.cim.errors import (
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.methods import definition, resources
-from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs
+from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs, at_once
 from libvirtcim.methods.resources import Asked, Found
 from libvirtcim.providers.common import GuestItem, HostReading, cim_error
 from libvirtcim.providers.device import parts_of_id
@@ -312,15 +312,23 @@ def _path(request: ProviderRequest, setting: Setting, name: str, devid: str) -> 
 
 OPERATIONS: Operations = {
     "DefineSystem": Operation(
-        define_system,
+        at_once(define_system),
         frozenset({"SystemSettings", "ResourceSettings"}),
         unreachable="Error connecting to libvirt",
     ),
-    "DestroySystem": Operation(destroy_system, frozenset({"AffectedSystem"}), status=NotFound),
-    "AddResourceSettings": Operation(
-        add_resource_settings, frozenset({"AffectedConfiguration", "ResourceSettings"})
+    "DestroySystem": Operation(
+        at_once(destroy_system), frozenset({"AffectedSystem"}), status=NotFound
     ),
-    "ModifyResourceSettings": Operation(modify_resource_settings, frozenset({"ResourceSettings"})),
-    "ModifySystemSettings": Operation(modify_system_settings, frozenset({"SystemSettings"})),
-    "RemoveResourceSettings": Operation(remove_resource_settings, frozenset({"ResourceSettings"})),
+    "AddResourceSettings": Operation(
+        at_once(add_resource_settings), frozenset({"AffectedConfiguration", "ResourceSettings"})
+    ),
+    "ModifyResourceSettings": Operation(
+        at_once(modify_resource_settings), frozenset({"ResourceSettings"})
+    ),
+    "ModifySystemSettings": Operation(
+        at_once(modify_system_settings), frozenset({"SystemSettings"})
+    ),
+    "RemoveResourceSettings": Operation(
+        at_once(remove_resource_settings), frozenset({"ResourceSettings"})
+    ),
 }

@@ -18,10 +18,10 @@ from libvirtcim.cim.schema import ParameterInfo
 from libvirtcim.methods.operation import (
     STARTED,
     Arguments,
-    LongOperation,
     Operation,
     Operations,
     Outputs,
+    at_once,
 )
 from libvirtcim.providers.byte_units import bytes_per
 from libvirtcim.providers.common import cim_error
@@ -33,7 +33,6 @@ from libvirtcim.virt.host import Host
 from libvirtcim.virt.migration import Destination, MigrationType, Route, Transport, WrongState
 
 _log = logging.getLogger(__name__)
-
 
 KEY_NOT_ENABLED = "Migration with special ssh key is not enabled in config file."
 NO_URI = "Failed to construct a valid libvirt URI"
@@ -297,10 +296,12 @@ _OWN_KEY = (ParameterInfo("MigrationWithoutRootKey", "boolean"),)
 schema declares."""
 
 OPERATIONS: Operations = {
-    "CheckVirtualSystemIsMigratableToHost": Operation(check_to_host, _TO_HOST, undeclared=_OWN_KEY),
-    "CheckVirtualSystemIsMigratableToSystem": Operation(check_to_system, _TO_SYSTEM),
-    "MigrateVirtualSystemToHost": LongOperation(migrate_to_host, _TO_HOST, undeclared=_OWN_KEY),
-    "MigrateVirtualSystemToSystem": LongOperation(migrate_to_system, _TO_SYSTEM),
-    "MigrateSSHKeyCopy": Operation(copy_key),
-    "MigrateSSHKeyDelete": Operation(delete_key),
+    "CheckVirtualSystemIsMigratableToHost": Operation(
+        at_once(check_to_host), _TO_HOST, undeclared=_OWN_KEY
+    ),
+    "CheckVirtualSystemIsMigratableToSystem": Operation(at_once(check_to_system), _TO_SYSTEM),
+    "MigrateVirtualSystemToHost": Operation(migrate_to_host, _TO_HOST, undeclared=_OWN_KEY),
+    "MigrateVirtualSystemToSystem": Operation(migrate_to_system, _TO_SYSTEM),
+    "MigrateSSHKeyCopy": Operation(at_once(copy_key)),
+    "MigrateSSHKeyDelete": Operation(at_once(delete_key)),
 }

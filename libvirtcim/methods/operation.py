@@ -20,62 +20,42 @@ Outputs = dict[str, Value]
 
 COMPLETED, STARTED = 0, 4096
 """Return values (DSP1042, DSP1041): Completed with No Error; Method Parameters Checked - Job Started."""
-UNREACHABLE = "Unable to connect to hypervisor"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What carries out one method of a service, which then returns 0.
+    """What carries out one method of a service.
 
-    `carry_out`: (host, request, arguments) → output parameters; raises CIMError.
+    `run`: (jobs, host, request, path of the service, arguments) → return value and output parameters;
+    raises CIMError.
     `required`: parameters that must be given although the schema doesn't say so. `undeclared`: parameters
     that it doesn't have.
     `unreachable`, `status`: what a client is told whose hypervisor doesn't answer.
     """
 
-    carry_out: Callable[[Host, ProviderRequest, Arguments], Outputs]
+    run: Callable[[Jobs, Host, ProviderRequest, InstancePath, Arguments], tuple[int, Outputs]]
     required: frozenset[str] = frozenset()
-    unreachable: str = UNREACHABLE
+    unreachable: str = "Unable to connect to hypervisor"
     status: type[CIMError] = Failed
     undeclared: tuple[ParameterInfo, ...] = ()
 
+
+Operations = Mapping[str, Operation]
+"""Name of a method → what carries it out."""
+
+
+def at_once(
+    carry_out: Callable[[Host, ProviderRequest, Arguments], Outputs],
+) -> Callable[[Jobs, Host, ProviderRequest, InstancePath, Arguments], tuple[int, Outputs]]:
+    """What runs a method that takes no job: (host, request, arguments) → output parameters."""
+
     def run(
-        self,
         _jobs: Jobs,
         host: Host,
         request: ProviderRequest,
         _path: InstancePath,
         arguments: Arguments,
     ) -> tuple[int, Outputs]:
-        """Does it: return value and output parameters."""
-        return COMPLETED, self.carry_out(host, request, arguments)
+        return COMPLETED, carry_out(host, request, arguments)
 
-
-@dataclass(frozen=True, slots=True)
-class LongOperation:
-    """What starts a job for one method of a service.
-
-    `start`: (jobs, host, request, path of the service, arguments) → return value and output parameters;
-    raises CIMError. Everything else as in `Operation`.
-    """
-
-    start: Callable[[Jobs, Host, ProviderRequest, InstancePath, Arguments], tuple[int, Outputs]]
-    required: frozenset[str] = frozenset()
-    unreachable: str = UNREACHABLE
-    status: type[CIMError] = Failed
-    undeclared: tuple[ParameterInfo, ...] = ()
-
-    def run(
-        self,
-        jobs: Jobs,
-        host: Host,
-        request: ProviderRequest,
-        path: InstancePath,
-        arguments: Arguments,
-    ) -> tuple[int, Outputs]:
-        """Starts it: return value and output parameters."""
-        return self.start(jobs, host, request, path, arguments)
-
-
-Operations = Mapping[str, Operation | LongOperation]
-"""Name of a method → what carries it out."""
+    return run

@@ -9,7 +9,7 @@ from libvirtcim.cim.errors import CIMError, Failed, InvalidParameter, NotFound
 from libvirtcim.cim.objects import Instance, InstancePath, Value
 from libvirtcim.cim.provider import ProviderRequest
 from libvirtcim.methods import pool_requests
-from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs
+from libvirtcim.methods.operation import Arguments, Operation, Operations, Outputs, at_once
 from libvirtcim.methods.pool_requests import NO_VOLUME_MADE, UNSUPPORTED
 from libvirtcim.providers.common import HostReading, translated
 from libvirtcim.providers.resource_allocation import disk, net, pool
@@ -181,9 +181,9 @@ def _id_of(path: InstancePath) -> str:
 
 
 OPERATIONS: Operations = {
-    "CreateChildResourcePool": Operation(create_child_pool, frozenset({"Settings"})),
-    "DeleteResourcePool": Operation(delete_pool, frozenset({"Pool"})),
-    "CreateResourceInPool": Operation(create_in_pool),
-    "DeleteResourceInPool": Operation(delete_in_pool),
-    "RefreshResourcesInPool": Operation(refresh_pool),
+    "CreateChildResourcePool": Operation(at_once(create_child_pool), frozenset({"Settings"})),
+    "DeleteResourcePool": Operation(at_once(delete_pool), frozenset({"Pool"})),
+    "CreateResourceInPool": Operation(at_once(create_in_pool)),
+    "DeleteResourceInPool": Operation(at_once(delete_in_pool)),
+    "RefreshResourcesInPool": Operation(at_once(refresh_pool)),
 }

@@ -19,10 +19,10 @@ from libvirtcim.methods.operation import (
     COMPLETED,
     STARTED,
     Arguments,
-    LongOperation,
     Operation,
     Operations,
     Outputs,
+    at_once,
 )
 from libvirtcim.providers.common import translated
 from libvirtcim.providers.jobs import SNAPSHOT_JOB, job_path
@@ -202,9 +202,9 @@ def _go_back(host: Host, named: _Named) -> Callable[[Progress], None]:
 
 
 OPERATIONS: Operations = {
-    "CreateSnapshot": LongOperation(
+    "CreateSnapshot": Operation(
         create, frozenset({"AffectedSystem", "SnapshotSettings", "SnapshotType"})
     ),
-    "ApplySnapshot": LongOperation(apply, frozenset({"Snapshot"})),
-    "DestroySnapshot": Operation(destroy, frozenset({"AffectedSnapshot"})),
+    "ApplySnapshot": Operation(apply, frozenset({"Snapshot"})),
+    "DestroySnapshot": Operation(at_once(destroy), frozenset({"AffectedSnapshot"})),
 }

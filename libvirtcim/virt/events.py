@@ -37,7 +37,7 @@ from libvirtcim.virt.event_subject import Subject, T
 from libvirtcim.virt.locks import Locks
 from libvirtcim.virt.settings import EventSettings
 
-__all__ = ["Change", "EventCounters", "EventSettings", "Watcher"]
+__all__ = ["Change", "EventCounters", "Watcher"]
 
 _log = logging.getLogger(__name__)
 

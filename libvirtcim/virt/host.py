@@ -34,10 +34,7 @@ from libvirtcim.virt.pools import (
     read_networks,
     read_storage_pools,
 )
-from libvirtcim.virt.settings import (
-    ConnectionSettings,
-    HostSettings,
-)
+from libvirtcim.virt.settings import ConnectionSettings, HostSettings
 from libvirtcim.virt.volumes import Volume, read_volumes
 
 if TYPE_CHECKING:

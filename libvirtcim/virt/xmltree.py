@@ -116,14 +116,6 @@ class _String(_Scalar[str]):
     def encode(self, value: str) -> str:
         return value
 
-    def freeze(self, finder: Finder, memo: Memo) -> str | None:
-        """As of any property; most are of this kind."""
-        target = finder.find(self.path)
-        if target is None:
-            return None
-        text = target.text or "" if self.attribute is None else target.get(self.attribute)
-        return None if text is None else sys.intern(text)
-
 
 class Attr(_String):
     """An attribute: `Attr("type")` of the element itself, `Attr("target", "dev")` of a child.

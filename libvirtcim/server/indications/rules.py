@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -12,7 +11,7 @@ from libvirtcim.cim.declare import INTEROP
 from libvirtcim.cim.errors import InvalidParameter, InvalidQuery, NotSupported
 from libvirtcim.cim.objects import InstancePath, Value
 from libvirtcim.cim.schema import ClassInfo, Schema
-from libvirtcim.cim.values import timestamp
+from libvirtcim.cim.values import timestamp, unique_id
 from libvirtcim.server.indications import destinations, query
 from libvirtcim.server.indications.model import (
     DISABLE,
@@ -104,7 +103,7 @@ def _new_element(cls: ClassInfo, given: Mapping[str, Value], system: str) -> Ele
         "SystemCreationClassName": SYSTEM_CLASS,
         "SystemName": system,
         "CreationClassName": cls.name,
-        "Name": f"libvirtcim:{uuid.uuid4()}",
+        "Name": f"libvirtcim:{unique_id()}",
         **{name: value for name, value in given.items() if value not in (None, "")},
     }
     if values["CreationClassName"].lower() != cls.name.lower():

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from typing import Any, TypeAlias
 from yarl import URL
 
 from libvirtcim.cim.objects import Instance
+from libvirtcim.cim.values import unique_id
 from libvirtcim.server.indications import export
 from libvirtcim.server.writer import Writer
 
@@ -103,7 +103,7 @@ class Sender:
         """`time.monotonic()` of the last failure."""
         self._how = persistence
         self._writer = writer
-        self._context = f"libvirtcim:{uuid.uuid4()}"
+        self._context = f"libvirtcim:{unique_id()}"
         self._number = 0
         self._lock = threading.Lock()
         self._waiting: deque[_Item] = deque()
